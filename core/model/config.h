@@ -1,0 +1,46 @@
+// ModelConfig: what config.json and the sentence-transformers files of a Hugging Face folder say.
+#ifndef ATTND_CORE_MODEL_CONFIG_H_
+#define ATTND_CORE_MODEL_CONFIG_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace attnd {
+
+enum class Activation { kGelu, kGeluTanh, kRelu, kSilu };
+
+// How token vectors become one vector (sentence-transformers 1_Pooling/config.json).
+enum class PoolingMode { kMean, kCls, kMax };
+
+struct PoolingConfig {
+  PoolingMode mode = PoolingMode::kMean;
+  bool normalize = false;  // divide by the L2 norm (a Normalize module)
+};
+
+struct ModelConfig {
+  std::string model_type;                  // "bert"
+  std::vector<std::string> architectures;  // {"BertModel"}
+  int hidden_size = 0;
+  int layers = 0;
+  int heads = 0;
+  int intermediate_size = 0;
+  int vocab_size = 0;
+  int type_vocab_size = 0;
+  int max_positions = 0;       // rows of the position table
+  float layer_norm_eps = 1e-12f;
+  Activation activation = Activation::kGelu;
+  int max_tokens = 0;          // most tokens of a text: sentence_bert_config.json's max_seq_length, at most max_positions
+  PoolingConfig pooling;       // mean without normalising where the folder has no modules.json
+
+  int head_dim() const { return hidden_size / heads; }
+};
+
+// Reads config.json, and modules.json, 1_Pooling/config.json and sentence_bert_config.json where they are.
+// kNotFound / kInvalidArgument name the file, the key and the fault; sizes are bounded so that no later product overflows.
+absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_MODEL_CONFIG_H_
