@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
+struct attnd_tokenizer;
+
 namespace attnd {
 
 // Bytes [begin, end) of the UTF-8 text. Special tokens have the empty span {0, 0}.
@@ -22,10 +24,11 @@ struct TextSpan {
 // One text, or a pair, as tokens. All vectors are [tokens].
 struct Encoding {
   std::vector<int32_t> ids;
-  std::vector<int32_t> type_ids;   // 0, or 1 for the second text of a pair (and its closing special token)
-  std::vector<TextSpan> spans;     // bytes of the token's own text (of the pair's second text where type_ids is 1)
-  std::vector<uint8_t> special;    // 1 where the template added the token ([CLS], [SEP], <s>, ...)
-  std::vector<int32_t> word_ids;   // index of the word the token belongs to, -1 for special tokens
+  std::vector<int32_t> type_ids;  // as the template says; BERT: 1 for the second text of a pair and its closing token
+  std::vector<TextSpan> spans;    // bytes of the token's own text (the one that sequence_ids names)
+  std::vector<uint8_t> special;   // 1 where the template added the token ([CLS], [SEP], <s>, ...)
+  std::vector<int32_t> word_ids;  // index of the word within its text, -1 for special tokens
+  std::vector<int8_t> sequence_ids;  // 0: the first text, 1: the pair's second, -1: special tokens
 
   int tokens() const { return static_cast<int>(ids.size()); }
 };
@@ -35,8 +38,9 @@ enum class Truncate { kRefuse, kEnd, kStart };
 
 struct EncodeOptions {
   bool add_special_tokens = true;
-  int max_tokens = 0;                    // special tokens included; 0: no limit
-  Truncate truncate = Truncate::kRefuse; // kRefuse: longer texts are kInvalidArgument naming both counts; special tokens survive the others
+  int max_tokens = 0;                     // special tokens included; 0: no limit
+  Truncate truncate = Truncate::kRefuse;  // kRefuse: longer texts are kInvalidArgument naming both counts; special
+                                          // tokens survive the others
 };
 
 // Immutable after Load; every method may be called by any number of threads at once.
@@ -45,11 +49,14 @@ class Tokenizer {
   // Reads tokenizer.json. Truncation and padding that the file asks for are switched off: EncodeOptions rules.
   // kNotFound, or kInvalidArgument naming the file and the fault.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& path);
+  // The same from the file's bytes; `name` goes into errors.
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(std::string_view json, const std::string& name);
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // kInvalidArgument: invalid UTF-8 (naming the byte), or too long under Truncate::kRefuse.
+  // kInvalidArgument: invalid UTF-8 (naming the byte), or too long under Truncate::kRefuse. NUL is a character like
+  // others. The cost is linear in the text's bytes (about 10 MB/s): bound them before.
   absl::StatusOr<Encoding> Encode(std::string_view text, const EncodeOptions& options) const;
   // The pair as the model's template joins it; truncation shortens the longer of the two first.
   absl::StatusOr<Encoding> EncodePair(std::string_view text, std::string_view pair, const EncodeOptions& options) const;
@@ -59,11 +66,14 @@ class Tokenizer {
   std::string TokenText(int32_t id) const;
   // The id of a token as the vocabulary spells it; -1 when unknown.
   int32_t TokenId(std::string_view token) const;
-  int vocabulary_size() const { return vocabulary_size_; }  // with added tokens
+  // One past the greatest id that Encode can give, added tokens included: the rows an embedding table needs.
+  int vocabulary_size() const { return vocabulary_size_; }
 
  private:
-  explicit Tokenizer(void* handle);
-  void* const handle_;  // owned, attnd_tokenizer* of core/text/ffi
+  explicit Tokenizer(attnd_tokenizer* handle);
+  absl::StatusOr<Encoding> Run(std::string_view text, const std::string_view* pair, const EncodeOptions& options) const;
+
+  attnd_tokenizer* const handle_;  // owned, of core/text/ffi
   int vocabulary_size_ = 0;
 };
 

@@ -1,0 +1,69 @@
+/* The Hugging Face `tokenizers` crate behind a C ABI. Implemented by src/ (Rust), used by core/text/tokenizer.cc only.
+ *
+ * Texts are UTF-8 with a length, not NUL-terminated; checked by the callee. Pointers to `size` 0 bytes may be null.
+ * Out-parameters are written only as stated. No function unwinds, prints, or starts a thread.
+ * An attnd_tokenizer is immutable: any number of threads may use one at once. An attnd_encoding belongs to one thread.
+ */
+#ifndef ATTND_CORE_TEXT_FFI_ATTND_TOKENIZERS_H_
+#define ATTND_CORE_TEXT_FFI_ATTND_TOKENIZERS_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct attnd_tokenizer attnd_tokenizer;
+typedef struct attnd_encoding attnd_encoding;
+
+/* Bytes owned by Rust: give each one that was written back to attnd_string_free, once. */
+typedef struct attnd_string {
+  uint8_t* data;
+  size_t size;
+} attnd_string;
+void attnd_string_free(attnd_string string); /* data may be null */
+
+enum {
+  ATTND_OK = 0,
+  ATTND_INVALID = 1,  /* the input is at fault */
+  ATTND_INTERNAL = 2, /* the crate panicked; the tokenizer stays usable */
+};
+/* Functions that take `error` write it exactly when they return something else than ATTND_OK: at most 403 bytes,
+ * without any of the text to encode or decode (errors of attnd_tokenizer_load may quote the file). */
+
+/* Reads the bytes of a tokenizer.json; its truncation and padding are switched off. Writes *out on ATTND_OK: free it.
+ */
+int attnd_tokenizer_load(const uint8_t* json, size_t size, attnd_tokenizer** out, attnd_string* error);
+void attnd_tokenizer_free(attnd_tokenizer* tokenizer); /* may be null */
+
+/* One past the greatest id that an encoding may hold. */
+int32_t attnd_tokenizer_id_limit(const attnd_tokenizer* tokenizer);
+
+/* Encodes `first`, or with `pair` the template's join of both. Texts are below 2^31 bytes. Writes *out on ATTND_OK. */
+int attnd_tokenizer_encode(const attnd_tokenizer* tokenizer, const uint8_t* first, size_t first_size,
+                           const uint8_t* second, size_t second_size, bool pair, bool add_special_tokens,
+                           attnd_encoding** out, attnd_string* error);
+
+size_t attnd_encoding_tokens(const attnd_encoding* encoding);
+/* Writes attnd_encoding_tokens entries to each array, twice as many to `spans` (begin, end; bytes of the token's text).
+ * For tokens that the template added: special 1, span {0, 0}, word -1, sequence -1. Words count within their text. */
+void attnd_encoding_read(const attnd_encoding* encoding, int32_t* ids, int32_t* type_ids, int32_t* spans,
+                         uint8_t* special, int32_t* word_ids, int8_t* sequence_ids);
+void attnd_encoding_free(attnd_encoding* encoding); /* may be null */
+
+/* Text of `ids`. ATTND_INVALID names the first id that is unknown. Writes *out on ATTND_OK. */
+int attnd_tokenizer_decode(const attnd_tokenizer* tokenizer, const uint32_t* ids, size_t count,
+                           bool skip_special_tokens, attnd_string* out, attnd_string* error);
+
+/* The token as the vocabulary spells it. Writes *out on ATTND_OK; ATTND_INVALID when the id is unknown. */
+int attnd_tokenizer_token(const attnd_tokenizer* tokenizer, uint32_t id, attnd_string* out);
+/* The id of a token as the vocabulary spells it; -1 when unknown. */
+int32_t attnd_tokenizer_token_id(const attnd_tokenizer* tokenizer, const uint8_t* token, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ATTND_CORE_TEXT_FFI_ATTND_TOKENIZERS_H_ */
