@@ -28,17 +28,19 @@ struct ModelConfig {
   int intermediate_size = 0;
   int vocab_size = 0;
   int type_vocab_size = 0;
-  int max_positions = 0;       // rows of the position table
+  int max_positions = 0;  // rows of the position table
   float layer_norm_eps = 1e-12f;
   Activation activation = Activation::kGelu;
-  int max_tokens = 0;          // most tokens of a text: sentence_bert_config.json's max_seq_length, at most max_positions
-  PoolingConfig pooling;       // mean without normalising where the folder has no modules.json
+  int max_tokens = 0;     // most tokens of a text: sentence_bert_config.json's max_seq_length, at most max_positions
+  PoolingConfig pooling;  // mean without normalising where the folder has no modules.json
 
   int head_dim() const { return hidden_size / heads; }
 };
 
 // Reads config.json, and modules.json, 1_Pooling/config.json and sentence_bert_config.json where they are.
-// kNotFound / kInvalidArgument name the file, the key and the fault; sizes are bounded so that no later product overflows.
+// A model_type that has no entry in config.cc gives its name and architectures only, all sizes 0: MakeEncoder refuses
+// it. kNotFound / kInvalidArgument name the file, the key and the fault; sizes are bounded so that no later product
+// overflows.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder);
 
 }  // namespace attnd

@@ -1,13 +1,12 @@
 #include "core/text/tokenizer.h"
 
-#include <cerrno>
-#include <cstdio>
 #include <limits>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/text/ffi/attnd_tokenizers.h"
+#include "core/text/read_file.h"
 #include "core/text/truncate.h"
 
 namespace attnd {
@@ -31,24 +30,6 @@ absl::Status ToStatus(int code, attnd_string error) {
 
 const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
-  if (file == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
-  std::string content;
-  size_t got = 0;
-  do {
-    const size_t size = content.size();
-    content.resize(size + (size_t{1} << 20));
-    got = std::fread(content.data() + size, 1, content.size() - size, file.get());
-    content.resize(size + got);
-    if (content.size() > kFileBytesMax) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": larger than ", kFileBytesMax, " bytes"));
-    }
-  } while (got > 0);
-  if (std::ferror(file.get()) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
-  return content;
-}
-
 }  // namespace
 
 Tokenizer::Tokenizer(attnd_tokenizer* handle) : handle_(handle), vocabulary_size_(attnd_tokenizer_id_limit(handle)) {}
@@ -56,7 +37,7 @@ Tokenizer::Tokenizer(attnd_tokenizer* handle) : handle_(handle), vocabulary_size
 Tokenizer::~Tokenizer() { attnd_tokenizer_free(handle_); }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& path) {
-  absl::StatusOr<std::string> content = ReadFile(path);
+  absl::StatusOr<std::string> content = ReadFile(path, kFileBytesMax);
   if (!content.ok()) return content.status();
   return Parse(*content, path);
 }
