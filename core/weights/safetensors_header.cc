@@ -242,8 +242,8 @@ absl::Status CheckLayout(const absl::flat_hash_map<std::string, TensorInfo>& ten
   uint64_t end = data_begin;
   for (const auto& [name, tensor] : sorted) {
     if (tensor->offset != end) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", QuotedName(*name), ": data_offsets leave a ",
-                                                     tensor->offset > end ? "hole" : "overlap", " before it"));
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", QuotedName(*name), ": data_offsets leave ",
+                                                     tensor->offset > end ? "a hole" : "an overlap", " before it"));
     }
     end += tensor->bytes;
   }
