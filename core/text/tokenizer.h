@@ -56,7 +56,7 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
 
   // kInvalidArgument: invalid UTF-8 (naming the byte), or too long under Truncate::kRefuse. NUL is a character like
-  // others. The cost is linear in the text's bytes (about 10 MB/s): bound them before.
+  // others. The cost is linear in the text's bytes (1 to 10 MB/s): bound them before.
   absl::StatusOr<Encoding> Encode(std::string_view text, const EncodeOptions& options) const;
   // The pair as the model's template joins it; truncation shortens the longer of the two first.
   absl::StatusOr<Encoding> EncodePair(std::string_view text, std::string_view pair, const EncodeOptions& options) const;
