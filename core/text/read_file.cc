@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "absl/cleanup/cleanup.h"
@@ -20,14 +21,15 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) 
   if (fstat(fd, &info) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
   if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": not a regular file"));
   std::string content;
-  constexpr size_t kStep = size_t{1} << 20;
+  // As much as the file had when it was opened, and one byte more to see its end.
+  const size_t step = std::clamp(static_cast<size_t>(info.st_size) + 1, size_t{4096}, size_t{1} << 20);
   while (true) {
     const size_t size = content.size();
     if (size > bytes_max) {
       return absl::InvalidArgumentError(absl::StrCat(path, ": above the limit of ", bytes_max, " bytes"));
     }
-    content.resize(size + kStep);
-    const ssize_t got = read(fd, content.data() + size, kStep);
+    content.resize(size + step);
+    const ssize_t got = read(fd, content.data() + size, step);
     content.resize(size + (got > 0 ? static_cast<size_t>(got) : 0));
     if (got == -1 && errno == EINTR) continue;
     if (got == -1) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));

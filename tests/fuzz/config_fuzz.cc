@@ -1,0 +1,79 @@
+// Any bytes as the JSON files of a model folder. What is accepted must be inside the bounds that the encoders count on.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "core/model/config.h"
+
+namespace attnd {
+namespace {
+
+constexpr const char* kFiles[] = {"config.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"};
+
+void Check(bool holds) {
+  if (!holds) std::abort();
+}
+
+// One folder a process, removed at its end.
+class Folder {
+ public:
+  Folder() {
+    path_ = (std::filesystem::temp_directory_path() / "attnd-fuzz-XXXXXX").string();
+    Check(mkdtemp(path_.data()) != nullptr);
+    std::filesystem::create_directory(path_ + "/1_Pooling");
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// The files stand in the input one after the other, parted by a 0x1e byte; those that are not in it do not exist.
+void Fuzz(std::string_view input) {
+  static const Folder folder;
+  static std::string written[std::size(kFiles)];  // what the files hold; empty: there is none
+  for (size_t i = 0; i < std::size(kFiles); ++i) {
+    const std::string_view content = input.substr(0, input.find('\x1e'));
+    input.remove_prefix(std::min(content.size() + 1, input.size()));
+    if (content == written[i]) continue;
+    written[i] = content;
+    const std::string path = folder.path() + "/" + kFiles[i];
+    if (content.empty()) {
+      unlink(path.c_str());
+    } else {
+      std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+    }
+  }
+  auto config = LoadModelConfig(folder.path());
+  if (!config.ok()) {
+    Check(config.status().message().size() < 4096);
+    return;
+  }
+  Check(config->model_type.size() <= 256);
+  if (config->model_type != "bert") return;
+  Check(config->hidden_size >= 1 && config->hidden_size <= 16384);
+  Check(config->heads >= 1 && config->hidden_size % config->heads == 0);
+  Check(config->layers >= 1 && config->layers <= 1024);
+  Check(config->intermediate_size >= 1 && config->intermediate_size <= 1 << 18);
+  Check(config->vocab_size >= 1 && config->vocab_size <= 1 << 22);
+  Check(config->type_vocab_size >= 1 && config->type_vocab_size <= 1024);
+  Check(config->max_positions >= 1 && config->max_positions <= 1 << 20);
+  Check(config->max_tokens >= 1 && config->max_tokens <= config->max_positions);
+  Check(config->layer_norm_eps > 0 && config->layer_norm_eps <= 1);
+}
+
+}  // namespace
+}  // namespace attnd
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
+  attnd::Fuzz(std::string_view(reinterpret_cast<const char*>(input), size));
+  return 0;
+}
