@@ -1,0 +1,90 @@
+// BatchQueue: the queue of one model: who runs next, in batches by token budget. Pure: no clock, no threads, no
+// callbacks.
+#ifndef ATTND_SERVER_BATCHING_BATCH_QUEUE_H_
+#define ATTND_SERVER_BATCHING_BATCH_QUEUE_H_
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "server/batching/item.h"
+
+namespace attnd {
+
+struct QueueOptions {
+  int64_t max_batch_tokens = 1024;     // of a batch; a longer sequence is a batch of its own
+  int64_t max_queue_tokens = 262144;   // waiting; bounds the wait as much as memory
+  int64_t max_queue_requests = 16384;  // sequences waiting
+  // How long a batch below the budget may wait for more, counted from its oldest sequence. 0: start whenever a worker
+  // is idle, the right choice unless the model's step costs much the same for few and many tokens.
+  int64_t max_queue_delay_us = 0;
+  // What a connection of weight 1 may take in its turn before the next one's turn. Smaller is fairer.
+  int64_t quantum_tokens = 128;
+};
+
+struct QueueStats {
+  int64_t tokens = 0;
+  int64_t requests = 0;   // sequences
+  absl::Duration oldest;  // how long the oldest sequence has waited
+};
+
+// Invariants:
+// - what Admit took comes out exactly once: of FormBatch as runnable or expired, of Cancel, or of Clear;
+// - tokens and requests never exceed the limits;
+// - items of one connection come out in the order they went in;
+// - an item whose deadline has passed never comes out runnable;
+// - connections are served by deficit round robin, weighted, counted in tokens: with c connections waiting, the next
+// item of
+//   each is reached before any other has taken more than its weight x quantum_tokens plus one item since the last turn.
+class BatchQueue {
+ public:
+  explicit BatchQueue(const QueueOptions& options) : options_(options) {}
+
+  // Takes all of the call's items or none. kResourceExhausted: no room now, naming the limit; kInvalidArgument: more
+  // than the queue ever holds; kDeadlineExceeded: too late already.
+  absl::Status Admit(CallTicket& call, absl::Span<QueueItem* const> items, absl::Time now);
+
+  // Appends the next batch to `batch` (empty if nothing waits) and what expired on the way to `expired`.
+  void FormBatch(absl::Time now, Batch& batch, std::vector<QueueItem*>& expired);
+
+  // When the next batch should be formed: InfiniteFuture when nothing waits; InfinitePast when there is no reason to
+  // wait.
+  absl::Time ReadyAt() const;
+
+  // Takes the waiting items of `call` out.
+  void Cancel(const CallTicket& call, std::vector<QueueItem*>& dropped);
+  // Takes everything out.
+  void Clear(std::vector<QueueItem*>& dropped);
+
+  bool empty() const { return requests_ == 0; }
+  QueueStats Stats(absl::Time now) const;
+
+ private:
+  struct Connection {
+    uint64_t key;
+    int weight;
+    int64_t deficit = 0;   // tokens it may still take in this turn
+    bool in_turn = false;  // whether the turn's quantum has been granted
+    std::deque<QueueItem*> items;
+  };
+  using Ring = std::list<Connection>;
+
+  void Remove(const QueueItem& item);
+  void Erase(Ring::iterator connection);
+  absl::Time OldestQueuedAt() const;
+
+  const QueueOptions options_;
+  Ring ring_;  // connections with waiting items; the front one has the turn
+  absl::flat_hash_map<uint64_t, Ring::iterator> connections_;
+  int64_t tokens_ = 0;
+  int64_t requests_ = 0;
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_BATCHING_BATCH_QUEUE_H_

@@ -1,0 +1,61 @@
+// What waits in the queue: the sequences of calls.
+#ifndef ATTND_SERVER_BATCHING_ITEM_H_
+#define ATTND_SERVER_BATCHING_ITEM_H_
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace attnd {
+
+// What the queue knows of a call. Owned by the call; must live until each of its items has been finished.
+struct CallTicket {
+  int model = 0;            // index of the model's queue
+  uint64_t connection = 0;  // whose turn it is: a hash of the peer's address
+  int weight = 1;           // share of the connection against others, 1 to 100
+  absl::Time deadline = absl::InfiniteFuture();
+  std::atomic<bool> cancelled{false};  // set by Batcher::Cancel
+
+  // Whether nobody waits for the answer any more.
+  bool Abandoned(absl::Time now) const { return cancelled.load(std::memory_order_relaxed) || now >= deadline; }
+};
+
+// One sequence. Owned by its call; must live until Finish.
+class QueueItem {
+ public:
+  explicit QueueItem(int tokens) : tokens(tokens) {}
+  virtual ~QueueItem() = default;
+  QueueItem(const QueueItem&) = delete;
+  QueueItem& operator=(const QueueItem&) = delete;
+
+  // Called exactly once after Submit took the item: by the executor with the outcome, or by the queue with
+  // kDeadlineExceeded, kCancelled or kUnavailable when the item did not run. Never called under a lock of the queue.
+  // May destroy the item and, where it was the last one, the call. Must not block: it runs on a worker, or on the
+  // thread that called Cancel or Stop.
+  virtual void Finish(const absl::Status& status) = 0;
+
+  const int tokens;                                 // its cost, at least 1
+  CallTicket* call = nullptr;                       // set by Submit
+  absl::Time queued_at;                             // set by Submit
+  absl::Time started_at = absl::InfiniteFuture();   // when its batch was formed; InfiniteFuture where it was not
+  absl::Time finished_at = absl::InfiniteFuture();  // when its batch was done, set by the executor
+};
+
+// Items that run in one step of one model.
+struct Batch {
+  int model = 0;
+  int64_t tokens = 0;
+  std::vector<QueueItem*> items;  // not owned
+};
+
+// Finishes all items; they may be gone when it returns.
+inline void FinishAll(const std::vector<QueueItem*>& items, const absl::Status& status) {
+  for (QueueItem* item : items) item->Finish(status);
+}
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_BATCHING_ITEM_H_

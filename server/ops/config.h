@@ -1,0 +1,51 @@
+// Config: everything that can be set from outside: flags, ATTND_* environment variables, a configuration file.
+#ifndef ATTND_SERVER_OPS_CONFIG_H_
+#define ATTND_SERVER_OPS_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/batching/batch_queue.h"
+#include "server/ops/limits.h"
+
+namespace attnd {
+
+// --model NAME=DIR[,key=value...]
+struct ModelSpec {
+  std::string name;  // letters, digits, "-", "_", ".": up to 64
+  std::string folder;
+  std::string precision = "f32";
+};
+// kInvalidArgument names the fault; unknown keys are refused.
+absl::StatusOr<ModelSpec> ParseModelSpec(const std::string& text);
+
+struct Config {
+  std::vector<ModelSpec> models;
+  std::string listen = "127.0.0.1:50051";         // HOST:PORT, port 0: any free one; or unix:PATH
+  std::string metrics_listen = "127.0.0.1:9464";  // HOST:PORT, or "off"
+  int workers = 0;                                // 0: one per core this process may use
+  int64_t max_connections = 4096;
+  QueueOptions queue;  // of each model
+  Limits limits;
+  absl::Duration drain_grace = absl::ZeroDuration();  // between NOT_SERVING and refusing new calls
+  absl::Duration drain_timeout = absl::Seconds(25);   // for calls in flight
+  bool access_log = false;
+  bool log_json = false;
+  std::string log_level = "info";
+};
+
+// The result of parsing: a configuration, or what to print and the exit code (0 for --help and --version, else 2).
+struct ParseResult {
+  std::optional<Config> config;
+  std::string output;
+  int exit_code = 0;
+};
+ParseResult ParseConfig(int argc, const char* const* argv);
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_OPS_CONFIG_H_

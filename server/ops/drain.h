@@ -1,0 +1,47 @@
+// Drain: the state that calls share at the end of the server's life.
+#ifndef ATTND_SERVER_OPS_DRAIN_H_
+#define ATTND_SERVER_OPS_DRAIN_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace attnd {
+
+// Counts the calls in flight, says that no new ones are wanted, and wakes streams so that they end. Thread-safe.
+class Drain {
+ public:
+  // Whether new work is to be refused with kUnavailable.
+  bool started() const { return started_.load(std::memory_order_acquire); }
+  void Start() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // For streams: `wake` is called once when the drain starts (at once where it has), on another thread; it must not
+  // block.
+  int64_t OnStart(std::function<void()> wake) ABSL_LOCKS_EXCLUDED(mutex_);
+  // After it returns `wake` is not running and will not be called. Must not be called from inside `wake`.
+  void Forget(int64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // CallMonitor counts its call by these.
+  void CallBegins() { in_flight_.fetch_add(1, std::memory_order_relaxed); }
+  void CallEnds() ABSL_LOCKS_EXCLUDED(mutex_);
+  int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+
+  // Waits until no call is in flight; false when `deadline` came first.
+  bool Wait(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  std::atomic<bool> started_{false};
+  std::atomic<int64_t> in_flight_{0};
+  absl::Mutex mutex_;  // held while the wakes run
+  int64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<int64_t, std::function<void()>> wakes_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_OPS_DRAIN_H_

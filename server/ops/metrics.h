@@ -1,0 +1,97 @@
+// Metrics: every family attnd exports, and the pointers that the hot path increments.
+#ifndef ATTND_SERVER_OPS_METRICS_H_
+#define ATTND_SERVER_OPS_METRICS_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+#include "server/batching/executor.h"
+
+namespace attnd {
+
+// Where the time of a request went. The one record behind the response's timings, the metrics and the access log.
+struct StageTimes {
+  absl::Duration validate;
+  absl::Duration tokenise;
+  absl::Duration queue;
+  absl::Duration compute;
+  absl::Duration respond;
+
+  StageTimes& operator+=(const StageTimes& other);
+};
+
+// The series of one gRPC method. Constant after construction; the metrics themselves are thread-safe.
+struct MethodMetrics {
+  std::string service;    // "attnd.v1.Attnd"
+  std::string method;     // "Embed"
+  std::string full_name;  // "attnd.v1.Attnd/Embed"
+  prometheus::Counter* started = nullptr;
+  prometheus::Counter* received = nullptr;
+  prometheus::Counter* sent = nullptr;
+  prometheus::Histogram* handling = nullptr;
+  std::array<prometheus::Counter*, 17> handled = {};  // by grpc::StatusCode
+  std::array<prometheus::Histogram*, 5> stages = {};  // in the order of StageTimes; null for methods without stages
+};
+
+// The series of one model's queue and batches.
+struct ModelMetrics {
+  prometheus::Histogram* batch_tokens = nullptr;
+  prometheus::Histogram* batch_sequences = nullptr;
+  prometheus::Counter* tokens = nullptr;
+};
+
+// What attnd_model_info says of a model.
+struct ModelLabels {
+  std::string name, architecture, precision, cpu_path;
+};
+
+class Metrics {
+ public:
+  Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // The series of a method of attnd.v1.Attnd or inference.GRPCInferenceService; any other name is the one method
+  // "unknown".
+  const MethodMetrics& Method(std::string_view service, std::string_view method) const;
+  // Adds a model's series; call before serving. Its index is that of its queue.
+  void AddModel(const ModelLabels& labels);
+  const ModelMetrics& Model(int index) const { return models_[index]; }
+
+  void ObserveStages(const MethodMetrics& method, const StageTimes& times);
+  void ObserveBatch(const BatchReport& report);
+  void Rejected(std::string_view reason);
+  // Maps or statistics of one call: bytes sent by layout ("dense", "top_k", "statistics") and the time spent on them.
+  void ObserveAttention(std::string_view layout, int64_t bytes, absl::Duration time);
+
+  std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
+  // The whole exposition as text, as a scrape of the registry sees it.
+  std::string Text() const;
+
+  static const std::vector<double>& LatencyBuckets();  // seconds, from 100 us
+
+ private:
+  void AddService(const std::string& service, const std::string& method, bool client_streams, bool server_streams);
+
+  struct Families;
+  const std::shared_ptr<prometheus::Registry> registry_;
+  const std::unique_ptr<Families> families_;
+  std::map<std::pair<std::string, std::string>, MethodMetrics, std::less<>> methods_;
+  MethodMetrics unknown_;
+  std::vector<ModelMetrics> models_;
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_OPS_METRICS_H_
