@@ -38,9 +38,10 @@ struct QueueStats {
 // - tokens and requests never exceed the limits;
 // - items of one connection come out in the order they went in;
 // - an item whose deadline has passed never comes out runnable;
-// - connections are served by deficit round robin, weighted, counted in tokens: with c connections waiting, the next
-// item of
-//   each is reached before any other has taken more than its weight x quantum_tokens plus one item since the last turn.
+// - connections are served by deficit round robin, weighted, counted in tokens: in each round a connection takes its
+// weight x
+//   quantum_tokens, so an item of t tokens at the head of its connection is at most ceil(t / quantum) rounds away,
+//   however much the others have queued.
 class BatchQueue {
  public:
   explicit BatchQueue(const QueueOptions& options) : options_(options) {}

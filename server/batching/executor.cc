@@ -1,0 +1,67 @@
+#include "server/batching/executor.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace attnd {
+namespace {
+
+// Why nobody waits for a call's answer any more; OK while somebody does.
+absl::Status Abandonment(const CallTicket& call, absl::Time now) {
+  if (call.cancelled.load(std::memory_order_relaxed)) return absl::CancelledError("the call was cancelled");
+  if (now >= call.deadline) return absl::DeadlineExceededError("the deadline passed while the model ran");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+EngineExecutor::EngineExecutor(const Model& model, WorkTeam& team, Batcher::Clock clock, BatchObserver observer)
+    : engine_(model, team), clock_(std::move(clock)), observer_(std::move(observer)) {}
+
+void EngineExecutor::Run(Batch& batch) {
+  jobs_.clear();
+  for (QueueItem* item : batch.items) jobs_.push_back(static_cast<EncodeItem*>(item)->Job());
+  const auto keep_going = [&] {
+    const absl::Time now = clock_();
+    return std::any_of(batch.items.begin(), batch.items.end(),
+                       [now](const QueueItem* item) { return !item->call->Abandoned(now); });
+  };
+  const absl::Time begin = clock_();
+  const absl::Status status = engine_.Run(jobs_, keep_going);
+  const absl::Time end = clock_();
+  if (observer_) {
+    observer_({batch.model, static_cast<int64_t>(batch.items.size()), batch.tokens, end - begin});
+  }
+  for (QueueItem* item : batch.items) {
+    item->finished_at = end;
+    const absl::Status abandoned = Abandonment(*item->call, end);
+    item->Finish(abandoned.ok() ? status : abandoned);
+  }
+}
+
+TaskExecutor::TaskExecutor(WorkTeam& team, Batcher::Clock clock, BatchObserver observer)
+    : team_(team), clock_(std::move(clock)), observer_(std::move(observer)) {}
+
+void TaskExecutor::Run(Batch& batch) {
+  for (QueueItem* item : batch.items) {
+    const auto keep_going = [&] { return !item->call->Abandoned(clock_()); };
+    const absl::Time begin = clock_();
+    absl::Status status = Abandonment(*item->call, begin);
+    if (status.ok()) {
+      WorkTeam::Session session(team_);
+      status = static_cast<TaskItem*>(item)->Compute(session, keep_going);
+    }
+    const absl::Time end = clock_();
+    if (observer_) observer_({batch.model, 1, item->tokens, end - begin});
+    item->finished_at = end;
+    const absl::Status abandoned = Abandonment(*item->call, end);
+    item->Finish(abandoned.ok() ? status : abandoned);
+  }
+}
+
+void RunWorker(Batcher& batcher, const std::vector<std::unique_ptr<Executor>>& executors) {
+  Batch batch;
+  while (batcher.Next(batch)) executors[batch.model]->Run(batch);
+}
+
+}  // namespace attnd
