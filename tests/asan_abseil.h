@@ -1,5 +1,5 @@
-// Included first everywhere under AddressSanitizer: Abseil's headers must not take notice of it, for they would lay out and
-// poison hash tables otherwise than the library, which was built without it.
+// Included first everywhere under AddressSanitizer: Abseil's headers must not take notice of it, for they would lay out
+// and poison hash tables otherwise than the library, which was built without it.
 #ifndef ATTND_TESTS_ASAN_ABSEIL_H_
 #define ATTND_TESTS_ASAN_ABSEIL_H_
 

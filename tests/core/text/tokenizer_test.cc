@@ -17,7 +17,6 @@ namespace {
 
 using ::testing::Each;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 class TokenizerTest : public ::testing::Test {
  protected:
@@ -235,6 +234,7 @@ TEST(TokenizerThreadTest, ManyThreadsShareOneTokenizer) {
   const golden::Cases cases(golden::Folder("real/minilm"));
   std::vector<std::thread> threads;
   std::vector<int> mismatches(32, 0);
+  threads.reserve(mismatches.size());
   for (size_t t = 0; t < mismatches.size(); ++t) {
     threads.emplace_back([&, t] {
       std::mt19937 random(static_cast<uint32_t>(t));

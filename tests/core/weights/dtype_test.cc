@@ -51,6 +51,7 @@ TEST(DTypeTest, EveryHalfConverts) {
 TEST(DTypeTest, BFloat16IsTheUpperHalfOfAFloat) {
   const std::vector<float> values = {0.0f, -0.0f, 1.0f, -2.5f, 0x1p-130f, 0x1p127f};
   std::vector<uint16_t> halves;
+  halves.reserve(values.size());
   for (float value : values) halves.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
   EXPECT_EQ(Convert(DType::kBF16, halves), values);
 }
