@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/ops/server_context.h"
 
@@ -30,7 +30,7 @@ class CallMonitor {
   // The stages of a unary call, or of one item of a stream; observed at once, summed for the access log. With `status`
   // not OK an item of a stream counts as rejected and is logged like a refused call.
   void Observe(const StageTimes& times, int64_t texts, int64_t tokens);
-  void ObserveAttention(std::string_view layout, int64_t bytes, absl::Duration time);
+  void ObserveAttention(absl::string_view layout, int64_t bytes, absl::Duration time);
   void ItemFailed(const absl::Status& status);
 
   // Once, with the status the call ends with: handled, handling time, rejected by reason, model counters, log lines.
@@ -50,7 +50,7 @@ class CallMonitor {
 };
 
 // The queue's connection key of a peer: a hash of its address and port.
-uint64_t ConnectionKey(std::string_view peer);
+uint64_t ConnectionKey(absl::string_view peer);
 
 }  // namespace attnd
 

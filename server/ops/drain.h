@@ -23,7 +23,7 @@ class Drain {
   // For streams: `wake` is called once when the drain starts (at once where it has), on another thread; it must not
   // block.
   int64_t OnStart(std::function<void()> wake) ABSL_LOCKS_EXCLUDED(mutex_);
-  // After it returns `wake` is not running and will not be called. Must not be called from inside `wake`.
+  // After it returns `wake` is not running and will not be called.
   void Forget(int64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // CallMonitor counts its call by these.

@@ -6,12 +6,12 @@
 #include <memory>
 #include <ostream>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "spdlog/logger.h"
@@ -19,21 +19,21 @@
 namespace attnd {
 
 // One key and value of a line. Values never hold request text.
-using LogField = std::pair<std::string_view, std::variant<std::string, int64_t, double>>;
+using LogField = std::pair<absl::string_view, std::variant<std::string, int64_t, double>>;
 
 // Thread-safe.
 class Log {
  public:
   enum class Format { kText, kJson };
   // `level`: "debug", "info", "warn", "error", "off". Writes to `out` where given (tests), else to standard error.
-  explicit Log(Format format = Format::kText, std::string_view level = "info", std::ostream* out = nullptr);
+  explicit Log(Format format = Format::kText, absl::string_view level = "info", std::ostream* out = nullptr);
 
   // "2026-01-01T00:00:00.000Z info  event key=value ..." or {"time":..., "level":..., "event":..., "key":value}.
-  void Write(spdlog::level::level_enum level, std::string_view event, const std::vector<LogField>& fields = {});
-  void Info(std::string_view event, const std::vector<LogField>& fields = {}) {
+  void Write(spdlog::level::level_enum level, absl::string_view event, const std::vector<LogField>& fields = {});
+  void Info(absl::string_view event, const std::vector<LogField>& fields = {}) {
     Write(spdlog::level::info, event, fields);
   }
-  void Warn(std::string_view event, const std::vector<LogField>& fields = {}) {
+  void Warn(absl::string_view event, const std::vector<LogField>& fields = {}) {
     Write(spdlog::level::warn, event, fields);
   }
   bool Enabled(spdlog::level::level_enum level) const { return logger_->should_log(level); }

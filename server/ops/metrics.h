@@ -7,10 +7,10 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
@@ -59,21 +59,22 @@ struct ModelLabels {
 class Metrics {
  public:
   Metrics();
+  ~Metrics();
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
   // The series of a method of attnd.v1.Attnd or inference.GRPCInferenceService; any other name is the one method
   // "unknown".
-  const MethodMetrics& Method(std::string_view service, std::string_view method) const;
+  const MethodMetrics& Method(absl::string_view service, absl::string_view method) const;
   // Adds a model's series; call before serving. Its index is that of its queue.
   void AddModel(const ModelLabels& labels);
   const ModelMetrics& Model(int index) const { return models_[index]; }
 
   void ObserveStages(const MethodMetrics& method, const StageTimes& times);
   void ObserveBatch(const BatchReport& report);
-  void Rejected(std::string_view reason);
+  void Rejected(absl::string_view reason);
   // Maps or statistics of one call: bytes sent by layout ("dense", "top_k", "statistics") and the time spent on them.
-  void ObserveAttention(std::string_view layout, int64_t bytes, absl::Duration time);
+  void ObserveAttention(absl::string_view layout, int64_t bytes, absl::Duration time);
 
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
   // The whole exposition as text, as a scrape of the registry sees it.
@@ -82,7 +83,8 @@ class Metrics {
   static const std::vector<double>& LatencyBuckets();  // seconds, from 100 us
 
  private:
-  void AddService(const std::string& service, const std::string& method, bool client_streams, bool server_streams);
+  void AddMethod(MethodMetrics& entry, const std::string& service, const std::string& method, bool client_streams,
+                 bool server_streams);
 
   struct Families;
   const std::shared_ptr<prometheus::Registry> registry_;

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/model/model.h"
 #include "server/ops/config.h"
 #include "server/ops/metrics.h"
@@ -48,9 +48,9 @@ class ModelRegistry {
   explicit ModelRegistry(std::vector<ServedModel> models);
 
   // Null when unknown. Knows the built-in "attention", too, unless a model took the name.
-  const ServedModel* Find(std::string_view name) const;
+  const ServedModel* Find(absl::string_view name) const;
   // For calls that need a real model: kNotFound listing what there is; an empty name is fine where one model is served.
-  absl::StatusOr<const ServedModel*> Resolve(std::string_view name) const;
+  absl::StatusOr<const ServedModel*> Resolve(absl::string_view name) const;
   const std::vector<ServedModel>& models() const { return models_; }  // without the built-in operator
   // The operator softmax(Q K^T / sqrt(d_k)) V: name "attention", index models().size(); its queue holds TaskItems.
   const ServedModel& attention() const { return attention_; }

@@ -2,8 +2,7 @@
 #ifndef ATTND_SERVER_OPS_SERVER_CONTEXT_H_
 #define ATTND_SERVER_OPS_SERVER_CONTEXT_H_
 
-#include <string_view>
-
+#include "absl/strings/string_view.h"
 #include "server/batching/batcher.h"
 #include "server/ops/drain.h"
 #include "server/ops/limits.h"
@@ -13,7 +12,7 @@
 
 namespace attnd {
 
-inline constexpr std::string_view kServerVersion = "0.1.0";
+inline constexpr absl::string_view kServerVersion = "0.1.0";
 
 // All members outlive every call and are thread-safe.
 struct ServerContext {
