@@ -4,22 +4,23 @@
 
 namespace attnd {
 
-// Softmax(Q K^T / sqrt(d_k)) for consecutive query rows of one head of one sequence. Rows sum to 1 (fully masked rows to 0).
+// Softmax(Q K^T / sqrt(d_k)) for consecutive query rows of one head of one sequence. Rows sum to 1 (fully masked rows
+// to 0).
 struct AttentionTile {
-  int layer;        // zero-based
-  int head;         // zero-based
-  int query_begin;  // first query row of the tile, within the sequence
-  int query_count;  // rows in the tile
-  int key_count;    // visible keys: all tokens of the sequence
+  int layer;                   // zero-based
+  int head;                    // zero-based
+  int query_begin;             // first query row of the tile, within the sequence
+  int query_count;             // rows in the tile
+  int key_count;               // visible keys: all tokens of the sequence
   const float* probabilities;  // [query_count, stride], the first key_count columns of each row are valid
   int stride;                  // floats from one row to the next
   const float* log_sum_exp;    // [query_count], of the scaled scores: entropy = log_sum_exp - mean score; may be null
 };
 
 // One sink serves one sequence of one step.
-// Thread rules: Wants() and Tile() are called concurrently by several workers, Tile() for disjoint (layer, head, rows); each
-// (layer, head, row) that Wants() accepted arrives exactly once. Tile() must not block or keep the pointers. Everything
-// written in Tile() is visible to the caller of Engine::Step when it returns.
+// Thread rules: Wants() and Tile() are called concurrently by several workers, Tile() for disjoint (layer, head, rows);
+// each (layer, head, row) that Wants() accepted arrives exactly once. Tile() must not block or keep the pointers.
+// Everything written in Tile() is visible to the caller of Engine::Step when it returns.
 class AttentionSink {
  public:
   virtual ~AttentionSink() = default;
