@@ -1,1 +1,54 @@
-int main() { return 0; }
+// attnd: parses the configuration, serves until SIGTERM or SIGINT, drains.
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "server/ops/server.h"
+#if __has_include("server/rpc/services.h")
+#include "server/rpc/services.h"
+#else  // TEMPORARY until server/rpc is there
+namespace attnd {
+static std::vector<std::unique_ptr<grpc::Service> > MakeServices(ServerContext&) { return {}; }
+}  // namespace attnd
+#endif
+
+int main(int argc, char** argv) {
+  const absl::Time start = absl::Now();
+  const attnd::ParseResult parsed = attnd::ParseConfig(argc, argv);
+  if (!parsed.config.has_value()) {
+    std::fputs(parsed.output.c_str(), parsed.exit_code == 0 ? stdout : stderr);
+    return parsed.exit_code;
+  }
+
+  // Blocked in every thread, so that the one below receives them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  static absl::Notification stop;
+  std::thread([signals] {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    stop.Notify();
+    sigwait(&signals, &signal);
+    _exit(128 + signal);
+  }).detach();
+
+  auto server = attnd::Server::Start(*parsed.config, attnd::MakeServices);
+  if (!server.ok()) {
+    std::fprintf(stderr, "attnd: %s\n", std::string(server.status().message()).c_str());
+    return 2;
+  }
+  std::printf("%s\n", (*server)->ReadyLine(absl::Now() - start).c_str());
+  std::fflush(stdout);
+  stop.WaitForNotification();
+  (*server)->Shutdown();
+  return 0;
+}
