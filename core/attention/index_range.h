@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace attnd {
 
@@ -25,7 +25,7 @@ struct IndexRange {
   std::optional<int64_t> end;
 
   // The span within `count` tokens. An empty or inverted span is kInvalidArgument naming `field` and the count.
-  absl::StatusOr<TokenSpan> Resolve(int count, std::string_view field) const;
+  absl::StatusOr<TokenSpan> Resolve(int count, absl::string_view field) const;
 };
 
 }  // namespace attnd

@@ -23,6 +23,8 @@ class MapShape {
   const std::vector<TokenSpan>& column_tokens() const { return column_tokens_; }  // ascending, disjoint
   // The result's row that token `i` belongs to, or -1.
   int RowOf(int i) const { return row_of_[i]; }
+  // The position of token `i` among the tokens that have a row, or -1.
+  int RankOf(int i) const { return rank_of_[i]; }
   int row_token_count() const { return row_token_count_; }  // tokens with a row
   int pooled_words() const { return pooled_words_; }        // rows of several tokens
   // For such rows their number among them, else -1. // [rows]
@@ -37,6 +39,7 @@ class MapShape {
   std::vector<TokenSpan> runs_;    // tokens of the columns, joined where adjacent; when every column is one token
   std::vector<TokenSpan> rest_;    // tokens that are not special, joined; when rows are rescaled
   std::vector<int> row_of_;        // [tokens]
+  std::vector<int> rank_of_;       // [tokens]
   std::vector<int> pooled_index_;  // [rows]
   int row_token_count_ = 0;
   int pooled_words_ = 0;

@@ -29,7 +29,7 @@ struct AttentionDataLayout {
   int index_bytes = 0;         // 2, 4 where there are more than 65536 columns, 0 when dense
 };
 
-// All in bytes. Nothing else grows with the request.
+// All in bytes: everything that grows with heads x tokens.
 struct AttentionSizes {
   int64_t data = 0;        // of the maps, on the wire
   int64_t statistics = 0;  // 4 bytes a number, on the wire

@@ -41,9 +41,10 @@ class AttentionRecorder : public AttentionSink {
 
  private:
   void MapTile(const AttentionTile& tile);
-  void Reduce(const AttentionTile& tile, int row, const float* probabilities);
-  void EmitToken(int map, int token, const float* row);
-  void EmitRow(int map, int row, const float* columns);
+  // Each returns how many rows became complete, 0 or 1. `row` and `probabilities` are [tokens], `columns` is [columns].
+  int ReduceRow(int layer, int token, const float* row);
+  int ShapeRow(int map, int token, const float* probabilities);
+  void WriteRow(int map, int row, const float* columns);
   void Rollout();
 
   const std::shared_ptr<const AttentionPlan> plan_;

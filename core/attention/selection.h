@@ -4,10 +4,10 @@
 
 #include <compare>
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
 namespace attnd {
@@ -32,13 +32,13 @@ class HeadSelection {
   // Items: "L3H5", "L4H*" or "L4" (all heads of a layer), "L*H2" or "H2" (a head of all layers), "7-9:0-3" (layers :
   // heads), "0" and "7-9" (layers, all heads), "*". A side of an item is a number, a range or "*". The empty text
   // selects everything.
-  static absl::StatusOr<HeadSelection> Parse(std::string_view text, int layers, int heads,
-                                             std::string_view field = "selection");
+  static absl::StatusOr<HeadSelection> Parse(absl::string_view text, int layers, int heads,
+                                             absl::string_view field = "selection");
 
   // The Open Inference parameters `layers` and `heads`: lists such as "0,5", "7-9" or "*"; every head listed of every
   // layer listed. An empty text selects everything along its axis.
-  static absl::StatusOr<HeadSelection> ParseCross(std::string_view layers_text, std::string_view heads_text, int layers,
-                                                  int heads);
+  static absl::StatusOr<HeadSelection> ParseCross(absl::string_view layers_text, absl::string_view heads_text,
+                                                  int layers, int heads);
 
   // The same cross product from numbers. An empty list selects everything along its axis.
   static absl::StatusOr<HeadSelection> Cross(absl::Span<const int32_t> layer_list, absl::Span<const int32_t> head_list,
