@@ -29,6 +29,7 @@ struct Encoding {
   std::vector<uint8_t> special;   // 1 where the template added the token ([CLS], [SEP], <s>, ...)
   std::vector<int32_t> word_ids;  // index of the word within its text, -1 for special tokens
   std::vector<int8_t> sequence_ids;  // 0: the first text, 1: the pair's second, -1: special tokens
+  bool truncated = false;            // whether EncodeOptions::truncate left tokens out
 
   int tokens() const { return static_cast<int>(ids.size()); }
 };

@@ -55,6 +55,7 @@ absl::Status TruncateEncoding(const EncodeOptions& options, Encoding& encoding) 
     const int index = seen[sequence]++;
     kept[i] = options.truncate == Truncate::kEnd ? index < keep[sequence] : index >= have[sequence] - keep[sequence];
   }
+  encoding.truncated = true;
   Compact(kept, encoding.ids);
   Compact(kept, encoding.type_ids);
   Compact(kept, encoding.spans);

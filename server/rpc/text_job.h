@@ -1,0 +1,126 @@
+// TextJob: the texts of one call on their way through a model: checked, tokenised, queued as one group, run, collected.
+//
+// Every call that runs a model uses it, whatever its protocol: attnd.v1 and the Open Inference Protocol differ only in
+// how they fill a job and what they make of its results. The order is ResolveModel, Tokenise or TakeIds, PlanAttention
+// where attention is wanted, outputs of the sequences, Start; then, in `done`, the results, EndRespond and the timings.
+#ifndef ATTND_SERVER_RPC_TEXT_JOB_H_
+#define ATTND_SERVER_RPC_TEXT_JOB_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "core/attention/recorder.h"
+#include "core/text/tokenizer.h"
+#include "server/batching/executor.h"
+#include "server/ops/server_context.h"
+
+namespace attnd {
+
+// Who asks, and until when.
+struct CallOrigin {
+  absl::Time start;         // when the request arrived: CallMonitor::start()
+  absl::Time deadline;      // DeadlineOf
+  uint64_t connection = 0;  // ConnectionKey(peer)
+};
+// `deadline` of a gRPC context (InfiniteFuture where there is none), or the server's default after `start`.
+absl::Time DeadlineOf(absl::Time deadline, absl::Time start, const Limits& limits);
+
+// One sequence of a job: its tokens, what is wanted of it, what came of it.
+struct TextSequence {
+  Encoding encoding;                          // with TakeIds: all tokens as of one text, none special
+  std::shared_ptr<const AttentionPlan> plan;  // of PlanAttention, else null
+  // Set by the caller before Start; what they point to must live until `done`. Null: not wanted.
+  float* embedding = nullptr;     // [hidden_size]
+  float* last_hidden = nullptr;   // [tokens, hidden_size]
+  AttentionSink* sink = nullptr;  // instead of a plan: the caller's own
+  std::optional<bool> normalize;  // overrides the model's configuration
+  AttentionResult attention;      // of `plan`, valid in `done`
+};
+
+// Thread rules: one thread at a time, but for Cancel. The job must live until `done` has been called; `done` may
+// destroy it.
+class TextJob {
+ public:
+  using Done = absl::AnyInvocable<void(const absl::Status&) &&>;
+
+  TextJob(ServerContext& context, const CallOrigin& origin);
+  ~TextJob();
+  TextJob(const TextJob&) = delete;
+  TextJob& operator=(const TextJob&) = delete;
+
+  // `name` may be empty where one model is served. kNotFound, or kInvalidArgument naming `field`.
+  absl::Status ResolveModel(absl::string_view name, absl::string_view field = "model");
+
+  // Checks and tokenises `texts`: their number, their bytes, UTF-8, their tokens. Errors name "field[i]" and the limit.
+  // Ends early when the deadline passes. The stages validate and tokenise are measured here.
+  absl::Status Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field);
+  // Sequences that come as ids.
+  absl::Status TakeIds(std::vector<std::vector<int32_t>> ids, absl::string_view field);
+
+  // Plans the attention of every sequence. kResourceExhausted when all together exceed the lower of `max_bytes` (0:
+  // none) and the server's limit, naming the estimate. `field` is where the specification stands in the request.
+  absl::Status PlanAttention(const AttentionSpec& spec, int64_t max_bytes, absl::string_view field = "attention");
+
+  std::vector<TextSequence>& sequences() { return sequences_; }
+  int64_t tokens() const { return tokens_; }  // of all sequences
+  const ServedModel& served() const { return *model_; }
+  const ModelConfig& config() const { return model_->model->config; }
+
+  // Queues all sequences or none, and calls `done` exactly once: at once where the call is refused, else from the
+  // worker that finished the last sequence, or where the queue dropped it. Not OK: the first error of any sequence.
+  // `done` must not block.
+  void Start(Done done);
+  // Nobody waits any more: what waits is dropped, what runs may stop. Any thread, any time while the job lives; also
+  // before Start, which then ends with kCancelled. May call `done` before it returns.
+  void Cancel();
+
+  // The stages so far. After EndRespond they are the figures of the response, the metrics and the access log.
+  const StageTimes& times() const { return times_; }
+  void EndValidate() { EndStage(times_.validate); }  // adds the time since the last stage's end
+  void EndTokenise() { EndStage(times_.tokenise); }
+  void EndRespond() { EndStage(times_.respond); }
+  absl::Duration total() const { return mark_ - origin_.start; }  // until the last stage's end
+
+  // For ObserveAttention, in `done`: 0 and empty where there was none.
+  int64_t attention_bytes() const { return attention_bytes_; }       // maps and statistics, of all sequences
+  absl::string_view attention_layout() const;                        // "dense", "top_k", "statistics", or ""
+  absl::Duration attention_time() const { return attention_time_; }  // finishing the recorders
+
+ private:
+  class Item;
+  void EndStage(absl::Duration& stage);
+  void ItemFinished(const Item& item, const absl::Status& status);
+  void Complete();
+
+  ServerContext& context_;
+  const CallOrigin origin_;
+  absl::Time mark_;  // end of the last stage
+  StageTimes times_;
+  const ServedModel* model_ = nullptr;
+  std::vector<TextSequence> sequences_;
+  int64_t tokens_ = 0;
+  int64_t attention_bytes_ = 0;
+  absl::Duration attention_time_;
+
+  CallTicket ticket_;
+  std::vector<std::unique_ptr<Item>> items_;
+  std::atomic<int64_t> pending_{0};  // items not yet finished
+  absl::Mutex mutex_;                // of the next three
+  absl::Status status_;
+  absl::Time last_start_ = absl::InfinitePast();
+  absl::Time last_end_ = absl::InfinitePast();
+  Done done_;
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_RPC_TEXT_JOB_H_

@@ -1,0 +1,88 @@
+// UnaryCall: what every unary call of the services shares: parse, monitor, cancel, finish once.
+#ifndef ATTND_SERVER_RPC_UNARY_H_
+#define ATTND_SERVER_RPC_UNARY_H_
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "grpcpp/grpcpp.h"
+#include "server/ops/call_monitor.h"
+#include "server/ops/status.h"
+#include "server/rpc/message.h"
+#include "server/rpc/text_job.h"
+
+namespace attnd {
+
+// The origin of a gRPC call.
+inline CallOrigin OriginOf(const grpc::CallbackServerContext& call, const CallMonitor& monitor, const Limits& limits) {
+  const auto deadline = call.deadline();
+  const absl::Time asked =
+      deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture() : absl::FromChrono(deadline);
+  return {monitor.start(), DeadlineOf(asked, monitor.start(), limits), ConnectionKey(call.peer())};
+}
+
+// A subclass implements Run and calls Respond or Fail exactly once, from any thread, and then touches nothing of the
+// call: gRPC may destroy it at any moment. `MakeCall` starts it.
+template <typename RequestType, typename ResponseType>
+class UnaryCall : public grpc::ServerUnaryReactor {
+ public:
+  using Request = RequestType;
+  using Response = ResponseType;
+
+  UnaryCall(ServerContext& context, const MethodMetrics& method, grpc::CallbackServerContext* call,
+            grpc::ByteBuffer* reply)
+      : context_(context),
+        monitor_(context, method, call->peer()),
+        origin_(OriginOf(*call, monitor_, context.limits)),
+        call_(call),
+        reply_(reply) {}
+
+  void Begin(const grpc::ByteBuffer* bytes) {
+    monitor_.Received();
+    if (context_.drain.started()) return Fail(absl::UnavailableError("the server is shutting down"));
+    grpc::ByteBuffer copy(*bytes);  // shares the slices
+    if (const absl::Status status = ParseMessage(&copy, request_); !status.ok()) return Fail(status);
+    Run();
+  }
+
+ protected:
+  // May finish the call at once or later.
+  virtual void Run() = 0;
+
+  void Respond(const Response& response) {
+    *reply_ = SerializeMessage(response);
+    monitor_.Sent();
+    monitor_.Finish(absl::OkStatus());
+    this->Finish(grpc::Status::OK);
+  }
+  void Fail(const absl::Status& status) {
+    monitor_.Finish(status);
+    this->Finish(ToGrpcStatus(status, call_));
+  }
+  void OnDone() override { delete this; }
+
+  ServerContext& context_;
+  CallMonitor monitor_;
+  const CallOrigin origin_;
+  Request request_;
+
+ private:
+  grpc::CallbackServerContext* const call_;
+  grpc::ByteBuffer* const reply_;
+};
+
+// Creates and starts a call; what a raw callback method returns.
+template <typename Call>
+grpc::ServerUnaryReactor* MakeCall(ServerContext& context, const MethodMetrics& method,
+                                   grpc::CallbackServerContext* call, const grpc::ByteBuffer* bytes,
+                                   grpc::ByteBuffer* reply) {
+  Call* reactor = new Call(context, method, call, reply);  // deletes itself in OnDone
+  reactor->Begin(bytes);
+  return reactor;
+}
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_RPC_UNARY_H_
