@@ -2,6 +2,8 @@
 #ifndef ATTND_CORE_BASE_ALIGNED_H_
 #define ATTND_CORE_BASE_ALIGNED_H_
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <new>
 
@@ -41,12 +43,18 @@ class AlignedBuffer {
   const T& operator[](size_t i) const { return data_[i]; }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
+  static constexpr size_t kHugePage = size_t{2} << 20;
+  // Large buffers ask for huge pages: streaming weights otherwise misses the TLB on every row.
+  static bool Huge(size_t size) { return size * sizeof(T) >= 2 * kHugePage; }
+  static std::align_val_t Alignment(size_t size) { return std::align_val_t{Huge(size) ? kHugePage : 64}; }
   static T* Allocate(size_t size) {
-    return size == 0 ? nullptr : static_cast<T*>(::operator new(size * sizeof(T), kAlignment));
+    if (size == 0) return nullptr;
+    void* data = ::operator new(size * sizeof(T), Alignment(size));
+    if (Huge(size)) madvise(data, size * sizeof(T), MADV_HUGEPAGE);
+    return static_cast<T*>(data);
   }
   void Free() {
-    if (data_ != nullptr) ::operator delete(data_, kAlignment);
+    if (data_ != nullptr) ::operator delete(data_, Alignment(size_));
   }
   T* data_ = nullptr;  // owned
   size_t size_ = 0;    // elements

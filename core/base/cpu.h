@@ -6,12 +6,12 @@
 
 namespace attnd {
 
-// The cores this process may keep busy: the least of its affinity mask and the cgroup quotas (v2: cpu.max of every ancestor;
-// v1: cfs quota), at least 1. Fractions round up. Constant for the life of the process.
+// The cores this process may keep busy: the least of its affinity mask and the cgroup quotas (v2: cpu.max of every
+// ancestor; v1: cfs quota), at least 1. Fractions round up. Constant for the life of the process.
 int AvailableCpus();
 
-// The instructions that the core's kernels use on this CPU. ONEDNN_MAX_CPU_ISA=AVX2 (or lower) lowers it, for oneDNN and
-// Highway alike, when the first call happens before any kernel runs.
+// The instructions that the core's kernels use on this CPU. ONEDNN_MAX_CPU_ISA=AVX2 (or lower) lowers it, for oneDNN
+// and Highway alike, when the first call happens before any kernel runs.
 enum class CpuPath { kBaseline, kAvx2, kAvx512 };
 CpuPath GetCpuPath();
 std::string_view CpuPathName();  // "baseline", "avx2", "avx512"

@@ -12,14 +12,14 @@
 
 namespace attnd {
 
-// `capacity` threads may compute at once. A worker opens a Session around one step; inside it, ParallelFor hands tiles to the
-// caller and to helper threads, as many as there is capacity that no other session uses. With every worker busy a session runs
-// alone (throughput); with one busy it gets all cores (latency). Helpers spin between the loops of an open session, which
-// keeps a loop's overhead near a microsecond, and sleep when no session can use them.
+// `capacity` threads may compute at once. A worker opens a Session around one step; inside it, ParallelFor hands tiles
+// to the caller and to helper threads, as many as there is capacity that no other session uses. With every worker busy
+// a session runs alone (throughput); with one busy it gets all cores (latency). Helpers spin between the loops of an
+// open session, which keeps a loop's overhead near a microsecond, and sleep when no session can use them.
 class WorkTeam {
  public:
-  // `tile` runs 0..tiles-1, each exactly once; `lane` in [0, capacity) is unique among the threads running at a time inside one
-  // loop: use it to index scratch.
+  // `tile` runs 0..tiles-1, each exactly once; `lane` in [0, capacity) is unique among the threads running at a time
+  // inside one loop: use it to index scratch.
   using TileFn = absl::FunctionRef<void(int64_t tile, int lane)>;
 
   class Session {
@@ -51,12 +51,12 @@ class WorkTeam {
   bool HelperMayRun() const;
 
   const int capacity_;
-  std::unique_ptr<Slot[]> slots_;           // [capacity], one per open session
-  std::atomic<int> sessions_{0};            // open sessions
-  std::atomic<int> helping_{0};             // helpers inside a loop or looking for one
-  std::atomic<uint32_t> wake_{0};           // bumped to wake sleeping helpers
+  std::unique_ptr<Slot[]> slots_;  // [capacity], one per open session
+  std::atomic<int> sessions_{0};   // open sessions
+  std::atomic<int> helping_{0};    // helpers inside a loop or looking for one
+  std::atomic<uint32_t> wake_{0};  // bumped to wake sleeping helpers
   std::atomic<bool> stop_{false};
-  std::vector<std::thread> helpers_;        // capacity - 1
+  std::vector<std::thread> helpers_;  // capacity - 1
 };
 
 }  // namespace attnd

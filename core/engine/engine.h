@@ -16,7 +16,8 @@ namespace attnd {
 
 // One sequence of a step. Everything pointed to is the caller's and must live until Run returns.
 struct SequenceJob {
-  absl::Span<const int32_t> ids;       // [tokens], 1 to config.max_tokens, each inside the vocabulary (Engine::Check says so)
+  absl::Span<const int32_t>
+      ids;  // [tokens], 1 to config.max_tokens, each inside the vocabulary (Engine::Check says so)
   absl::Span<const int32_t> type_ids;  // [tokens] or empty
   AttentionSink* sink = nullptr;       // null: no attention is looked at
   float* embedding = nullptr;          // [hidden_size] pooled vector, or null
@@ -30,17 +31,19 @@ class Engine {
   Engine(const Model& model, WorkTeam& team);  // both outlive the engine
   ~Engine();
 
-  // Runs all `jobs` as one ragged batch and writes their outputs. `keep_going` is asked between layers; when it answers false
-  // the step ends with kCancelled and the outputs are unspecified. Sinks have seen all their tiles when it returns OK.
+  // Runs all `jobs` as one ragged batch and writes their outputs. `keep_going` is asked between layers; when it answers
+  // false the step ends with kCancelled and the outputs are unspecified. Sinks have seen all their tiles when it
+  // returns OK.
   absl::Status Run(absl::Span<const SequenceJob> jobs, absl::FunctionRef<bool()> keep_going);
 
   // Whether a sequence may be run: kInvalidArgument naming the count or id and the limit. Call before queueing.
-  static absl::Status Check(const ModelConfig& config, absl::Span<const int32_t> ids, absl::Span<const int32_t> type_ids);
+  static absl::Status Check(const ModelConfig& config, absl::Span<const int32_t> ids,
+                            absl::Span<const int32_t> type_ids);
 
  private:
   const Model& model_;
   WorkTeam& team_;
-  PackedBatch batch_;                               // reused between steps
+  PackedBatch batch_;  // reused between steps
   std::unique_ptr<Encoder::Workspace> workspace_;
 };
 

@@ -11,10 +11,10 @@
 namespace attnd {
 
 struct PackedBatch {
-  std::vector<int32_t> ids;            // [tokens]
-  std::vector<int32_t> type_ids;       // [tokens], segment of each token (0 or 1)
-  std::vector<int32_t> begins = {0};   // [sequences + 1], row of each sequence's first token; the last entry is `tokens`
-  std::vector<AttentionSink*> sinks;   // [sequences], null where nothing is asked; not owned, alive through the step
+  std::vector<int32_t> ids;           // [tokens]
+  std::vector<int32_t> type_ids;      // [tokens], segment of each token (0 or 1)
+  std::vector<int32_t> begins = {0};  // [sequences + 1], row of each sequence's first token; the last entry is `tokens`
+  std::vector<AttentionSink*> sinks;  // [sequences], null where nothing is asked; not owned, alive through the step
 
   int tokens() const { return static_cast<int>(ids.size()); }
   int sequences() const { return static_cast<int>(begins.size()) - 1; }

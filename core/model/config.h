@@ -6,13 +6,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/ops/activation.h"
+#include "core/ops/pooling.h"
 
 namespace attnd {
-
-enum class Activation { kGelu, kGeluTanh, kRelu, kSilu };
-
-// How token vectors become one vector (sentence-transformers 1_Pooling/config.json).
-enum class PoolingMode { kMean, kCls, kMax };
 
 struct PoolingConfig {
   PoolingMode mode = PoolingMode::kMean;

@@ -18,15 +18,16 @@ struct AttentionHead {
   float* output;       // [queries, value_dim]
   int query_stride, key_stride, value_stride, output_stride;
   int queries, keys, head_dim, value_dim;
-  float scale;                     // usually 1 / sqrt(head_dim)
-  bool causal = false;             // query i sees keys up to i + (keys - queries)
-  const uint8_t* mask = nullptr;   // [queries, keys], 0 hides; null: all visible
-  int64_t mask_stride = 0;         // bytes from one row to the next
+  float scale;                    // usually 1 / sqrt(head_dim)
+  bool causal = false;            // query i sees keys up to i + (keys - queries)
+  const uint8_t* mask = nullptr;  // [queries, keys], 0 hides; null: all visible
+  int64_t mask_stride = 0;        // bytes from one row to the next
 };
 
 // Probabilities of rows [query_begin, query_begin + query_count): P is [query_count, stride] with `keys` valid columns;
 // log_sum_exp is [query_count], of the scaled visible scores (-inf where nothing is visible).
-using ProbabilityFn = absl::FunctionRef<void(int query_begin, int query_count, const float* probabilities, int stride, const float* log_sum_exp)>;
+using ProbabilityFn = absl::FunctionRef<void(int query_begin, int query_count, const float* probabilities, int stride,
+                                             const float* log_sum_exp)>;
 
 // Scratch of one thread; grows to the largest head seen.
 struct AttentionScratch {
@@ -38,9 +39,10 @@ struct AttentionScratch {
   AlignedBuffer<float> log_sum_exp;  // [64]
 };
 
-// Computes rows [query_begin, query_end) of `head`. `probabilities`, when not null, sees each block of rows while it is in cache.
-// A row that sees no key gives zeros. Safe on several threads with different scratch and rows.
-void AttendRows(const AttentionHead& head, int query_begin, int query_end, AttentionScratch& scratch, const ProbabilityFn* probabilities);
+// Computes rows [query_begin, query_end) of `head`. `probabilities`, when not null, sees each block of rows while it is
+// in cache. A row that sees no key gives zeros. Safe on several threads with different scratch and rows.
+void AttendRows(const AttentionHead& head, int query_begin, int query_end, AttentionScratch& scratch,
+                const ProbabilityFn* probabilities);
 
 }  // namespace attnd
 

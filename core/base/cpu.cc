@@ -1,0 +1,95 @@
+#include "core/base/cpu.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "hwy/targets.h"
+#include "oneapi/dnnl/dnnl.hpp"
+
+namespace attnd {
+namespace {
+
+// A quota as cores, or `none` where there is no limit or no file.
+double QuotaV2(const std::string& file, double none) {
+  std::ifstream in(file);
+  std::string quota;
+  double period = 0;
+  if (!(in >> quota >> period) || quota == "max" || period <= 0) return none;
+  return std::atof(quota.c_str()) / period;
+}
+
+double QuotaV1(const std::string& folder, double none) {
+  double quota = -1, period = 0;
+  std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
+  std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  return quota > 0 && period > 0 ? quota / period : none;
+}
+
+int CountCpus() {
+  cpu_set_t set;
+  double cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  // /proc/self/cgroup: "0::/a/b" (v2), or "4:cpu,cpuacct:/a/b" (v1). Limits of ancestors bind too.
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const bool v2 = controllers == ",,";
+    if (!v2 && controllers.find(",cpu,") == std::string::npos) continue;
+    std::string path = line.substr(second + 1);
+    while (true) {
+      const std::string suffix = path == "/" ? "" : path;
+      cpus = std::min(cpus, v2 ? QuotaV2("/sys/fs/cgroup" + suffix + "/cpu.max", cpus)
+                               : QuotaV1("/sys/fs/cgroup/cpu" + suffix, cpus));
+      if (suffix.empty()) break;
+      path.erase(path.rfind('/'));
+    }
+  }
+  return std::max(1, static_cast<int>(std::ceil(cpus - 1e-6)));
+}
+
+CpuPath Detect() {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto has = [isa](dnnl::cpu_isa required) {
+    return (isa & static_cast<unsigned>(required)) == static_cast<unsigned>(required);
+  };
+  if (has(dnnl::cpu_isa::avx512_core)) return CpuPath::kAvx512;
+  // oneDNN was told to stay below AVX-512: Highway's kernels follow.
+  constexpr int64_t kAvx512Targets = HWY_AVX3 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR;
+  hwy::DisableTargets(kAvx512Targets);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  return has(dnnl::cpu_isa::avx2) ? CpuPath::kAvx2 : CpuPath::kBaseline;
+}
+
+}  // namespace
+
+int AvailableCpus() {
+  static const int cpus = CountCpus();
+  return cpus;
+}
+
+CpuPath GetCpuPath() {
+  static const CpuPath path = Detect();
+  return path;
+}
+
+std::string_view CpuPathName() {
+  switch (GetCpuPath()) {
+    case CpuPath::kAvx512:
+      return "avx512";
+    case CpuPath::kAvx2:
+      return "avx2";
+    case CpuPath::kBaseline:
+      break;
+  }
+  return "baseline";
+}
+
+}  // namespace attnd

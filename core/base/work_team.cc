@@ -1,0 +1,132 @@
+#include "core/base/work_team.h"
+
+#include <algorithm>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace attnd {
+namespace {
+
+void Pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+// Spins of about 20-40 ns: a waiter yields the core after roughly 50 us, so that a preempted peer can run.
+constexpr int kSpinsBeforeYield = 2000;
+
+}  // namespace
+
+// One open session's current loop. The owner writes the plain fields only while `open` is false and `inside` is 0.
+struct alignas(64) WorkTeam::Slot {
+  std::atomic<bool> taken{false};  // some session owns the slot
+  std::atomic<bool> open{false};   // the loop takes helpers
+  std::atomic<int> inside{0};      // helpers that may touch the loop
+  const TileFn* fn = nullptr;
+  int64_t tiles = 0;
+  alignas(64) std::atomic<int64_t> next{0};
+};
+
+WorkTeam::WorkTeam(int capacity) : capacity_(std::max(1, capacity)), slots_(new Slot[std::max(1, capacity)]) {
+  for (int i = 1; i < capacity_; ++i) helpers_.emplace_back([this, i] { HelperLoop(i); });
+}
+
+WorkTeam::~WorkTeam() {
+  stop_ = true;
+  ++wake_;
+  wake_.notify_all();
+  for (std::thread& helper : helpers_) helper.join();
+}
+
+WorkTeam::Session::Session(WorkTeam& team) : team_(team), slot_(-1) {
+  // More sessions than slots run without help.
+  for (int i = 0; i < team_.capacity_ && slot_ < 0; ++i) {
+    bool expected = false;
+    if (team_.slots_[i].taken.compare_exchange_strong(expected, true)) slot_ = i;
+  }
+  if (++team_.sessions_ < team_.capacity_) {
+    ++team_.wake_;
+    team_.wake_.notify_all();
+  }
+}
+
+WorkTeam::Session::~Session() {
+  if (slot_ >= 0) team_.slots_[slot_].taken = false;
+  if (--team_.sessions_ > 0 && team_.sessions_ < team_.capacity_) {
+    // A core came free for the sessions that go on.
+    ++team_.wake_;
+    team_.wake_.notify_all();
+  }
+}
+
+void WorkTeam::Session::ParallelFor(int64_t tiles, TileFn fn) {
+  if (tiles <= 1 || slot_ < 0 || team_.sessions_.load(std::memory_order_relaxed) >= team_.capacity_) {
+    for (int64_t i = 0; i < tiles; ++i) fn(i, 0);
+    return;
+  }
+  Slot& slot = team_.slots_[slot_];
+  slot.fn = &fn;
+  slot.tiles = tiles;
+  slot.next.store(0, std::memory_order_relaxed);
+  slot.open.store(true);
+  for (int64_t i; (i = slot.next.fetch_add(1, std::memory_order_relaxed)) < tiles;) fn(i, 0);
+  slot.open.store(false);
+  // A helper that saw `open` counts itself in `inside` first: both orders are sequentially consistent.
+  for (int spins = 0; slot.inside.load() != 0; ++spins) {
+    if (spins < kSpinsBeforeYield) {
+      Pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+bool WorkTeam::HelperMayRun() const {
+  const int sessions = sessions_.load(std::memory_order_relaxed);
+  return sessions > 0 && sessions + helping_.load(std::memory_order_relaxed) <= capacity_;
+}
+
+void WorkTeam::HelperLoop(int helper) {
+  while (!stop_) {
+    const uint32_t seen = wake_.load();
+    ++helping_;
+    int spins = 0;
+    while (!stop_ && HelperMayRun()) {
+      bool worked = false;
+      for (int i = 0; i < capacity_; ++i) {
+        // Helpers start at different sessions, so that several sessions share them.
+        Slot& slot = slots_[(i + helper) % capacity_];
+        if (!slot.open.load(std::memory_order_relaxed)) continue;
+        slot.inside.fetch_add(1);
+        if (slot.open.load()) {
+          const TileFn& fn = *slot.fn;
+          const int64_t tiles = slot.tiles;
+          // A session that begins elsewhere takes this core back at the next tile.
+          while (HelperMayRun()) {
+            const int64_t tile = slot.next.fetch_add(1, std::memory_order_relaxed);
+            if (tile >= tiles) break;
+            fn(tile, helper);
+            worked = true;
+          }
+        }
+        slot.inside.fetch_sub(1);
+      }
+      if (worked) {
+        spins = 0;
+      } else if (++spins < kSpinsBeforeYield) {
+        Pause();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+    --helping_;
+    wake_.wait(seen);
+  }
+}
+
+}  // namespace attnd

@@ -1,0 +1,17 @@
+// BERT's encoder.
+#ifndef ATTND_CORE_MODEL_BERT_H_
+#define ATTND_CORE_MODEL_BERT_H_
+
+#include <memory>
+
+#include "core/model/encoder.h"
+
+namespace attnd {
+
+// Reads the weights of a BertModel, bare or below "bert." of a model with a head, and packs them. Errors name the
+// tensor.
+absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const SafetensorsFile& file);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_MODEL_BERT_H_

@@ -1,0 +1,181 @@
+#include "core/ops/attention.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "core/ops/softmax.h"
+#include "core/ops/ukernel.h"
+
+namespace attnd {
+namespace {
+
+constexpr int kQueryBlock = 64;  // rows of scores that stay in L2
+constexpr int kKeyBlock = 64;    // columns of a packed key block, rows of a value block
+
+int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
+
+// Floats of a row of scores: few distinct strides, so that a new length means no new kernel; the odd 16 keeps rows out
+// of one cache set.
+int ScoreStride(int keys) {
+  int stride = 256;
+  while (stride < keys) stride *= 2;
+  return stride + 16;
+}
+
+// Query rows a block takes: fewer for long rows, so that the scores stay in cache.
+int QueryBlock(int stride) { return stride <= 1040 ? kQueryBlock : stride <= 4112 ? 32 : 8; }
+
+// K as blocks of up to 64 columns, transposed: B of the score kernel. Columns beyond the last key are 0.
+void PackKeys(const AttentionHead& head, float* packed /* [blocks][head_dim, kKeyBlock] */) {
+  for (int begin = 0; begin < head.keys; begin += kKeyBlock, packed += int64_t{head.head_dim} * kKeyBlock) {
+    const int count = std::min(kKeyBlock, head.keys - begin);
+    const float* keys = head.key + int64_t{begin} * head.key_stride;
+    int column = 0;
+    // Four keys at a time: each store fills 16 bytes of a row.
+    for (; column + 4 <= count; column += 4) {
+      const float* k0 = keys + int64_t{column} * head.key_stride;
+      const float* k1 = k0 + head.key_stride;
+      const float* k2 = k1 + head.key_stride;
+      const float* k3 = k2 + head.key_stride;
+      for (int d = 0; d < head.head_dim; ++d) {
+        float* to = packed + d * kKeyBlock + column;
+        to[0] = k0[d];
+        to[1] = k1[d];
+        to[2] = k2[d];
+        to[3] = k3[d];
+      }
+    }
+    for (; column < count; ++column) {
+      const float* key = keys + int64_t{column} * head.key_stride;
+      for (int d = 0; d < head.head_dim; ++d) packed[d * kKeyBlock + column] = key[d];
+    }
+    const int padded = RoundUp(count, 16);
+    for (int d = 0; d < head.head_dim && count < padded; ++d) {
+      std::fill(packed + d * kKeyBlock + count, packed + d * kKeyBlock + padded, 0.0f);
+    }
+  }
+}
+
+// -infinity where a query must not see a key.
+void HideScores(const AttentionHead& head, int query_begin, int query_count, int stride, float* scores) {
+  constexpr float kHidden = -std::numeric_limits<float>::infinity();
+  for (int r = 0; r < query_count; ++r) {
+    float* row = scores + int64_t{r} * stride;
+    const int query = query_begin + r;
+    if (head.mask != nullptr) {
+      const uint8_t* mask = head.mask + query * head.mask_stride;
+      for (int k = 0; k < head.keys; ++k) {
+        if (mask[k] == 0) row[k] = kHidden;
+      }
+    }
+    if (head.causal) {
+      const int visible = std::clamp(query + head.keys - head.queries + 1, 0, head.keys);
+      std::fill(row + visible, row + head.keys, kHidden);
+    }
+  }
+}
+
+// scores[rows, keys] = Q K^T.
+void Scores(const AttentionHead& head, const float* query, int query_stride, int rows, int stride, const float* packed,
+            float* scores) {
+  for (int begin = 0; begin < head.keys; begin += kKeyBlock) {
+    const int columns = RoundUp(std::min(kKeyBlock, head.keys - begin), 16);
+    const UkernelTable* kernel =
+        GetUkernelTable({.n = columns, .k = head.head_dim, .lda = query_stride, .ldb = kKeyBlock, .ldc = stride});
+    kernel->Run(rows, query, packed + int64_t{begin} * head.head_dim, scores + begin);
+  }
+}
+
+// output[rows, value_dim] = P V. `tail` holds the last partial 16 rows of V, padded with 0.
+void WeighValues(const AttentionHead& head, int rows, int stride, const float* probabilities, const float* tail,
+                 float* output) {
+  const int whole = head.keys / 16 * 16;
+  for (int column = 0; column < head.value_dim; column += 64) {
+    const int columns = std::min(64, head.value_dim - column);
+    bool accumulate = false;
+    for (int begin = 0; begin < whole; begin += kKeyBlock) {
+      const int keys = std::min(kKeyBlock, whole - begin);
+      const UkernelTable* kernel = GetUkernelTable({.n = columns,
+                                                    .k = keys,
+                                                    .lda = stride,
+                                                    .ldb = head.value_stride,
+                                                    .ldc = head.value_dim,
+                                                    .accumulate = accumulate});
+      kernel->Run(rows, probabilities + begin, head.value + int64_t{begin} * head.value_stride + column,
+                  output + column);
+      accumulate = true;
+    }
+    if (whole < head.keys) {
+      const UkernelTable* kernel = GetUkernelTable({.n = columns,
+                                                    .k = 16,
+                                                    .lda = stride,
+                                                    .ldb = head.value_dim,
+                                                    .ldc = head.value_dim,
+                                                    .accumulate = accumulate});
+      kernel->Run(rows, probabilities + whole, tail + column, output + column);
+    }
+  }
+}
+
+}  // namespace
+
+void AttendRows(const AttentionHead& head, int query_begin, int query_end, AttentionScratch& scratch,
+                const ProbabilityFn* probabilities) {
+  const int stride = ScoreStride(head.keys);
+  const int block = QueryBlock(stride);
+  const int key_blocks = (head.keys + kKeyBlock - 1) / kKeyBlock;
+  scratch.keys.Reserve(int64_t{key_blocks} * kKeyBlock * head.head_dim);
+  scratch.scores.Reserve(int64_t{block} * stride);
+  scratch.query.Reserve(int64_t{block} * head.head_dim);
+  scratch.value.Reserve(int64_t{16} * head.value_dim);
+  scratch.output.Reserve(int64_t{block} * head.value_dim);
+  scratch.log_sum_exp.Reserve(block);
+
+  PackKeys(head, scratch.keys.data());
+  const int whole = head.keys / 16 * 16;
+  if (whole < head.keys) {
+    // The kernel takes 16 keys: rows beyond the last must be finite, for they meet probability 0.
+    std::fill(scratch.value.data(), scratch.value.data() + 16 * head.value_dim, 0.0f);
+    for (int k = whole; k < head.keys; ++k) {
+      std::memcpy(scratch.value.data() + (k - whole) * head.value_dim, head.value + int64_t{k} * head.value_stride,
+                  head.value_dim * sizeof(float));
+    }
+  }
+
+  for (int begin = query_begin; begin < query_end; begin += block) {
+    const int count = std::min(block, query_end - begin);
+    const int rows = UkernelTable::RoundRows(count);
+    const float* query = head.query + int64_t{begin} * head.query_stride;
+    int query_stride = head.query_stride;
+    if (rows != count) {
+      // The kernel reads whole rounds of rows, which the caller's tensor may not have.
+      std::fill(scratch.query.data() + int64_t{count} * head.head_dim,
+                scratch.query.data() + int64_t{rows} * head.head_dim, 0.0f);
+      for (int r = 0; r < count; ++r) {
+        std::memcpy(scratch.query.data() + r * head.head_dim, query + int64_t{r} * head.query_stride,
+                    head.head_dim * sizeof(float));
+      }
+      query = scratch.query.data();
+      query_stride = head.head_dim;
+    }
+    float* scores = scratch.scores.data();
+    Scores(head, query, query_stride, rows, stride, scratch.keys.data(), scores);
+    float scale = head.scale;
+    if (scale <= 0) {
+      // Softmax shifts by the largest score, which a scale that is not positive would turn round.
+      for (int64_t i = 0; i < int64_t{count} * stride; ++i) scores[i] *= scale;
+      scale = 1.0f;
+    }
+    HideScores(head, begin, count, stride, scores);
+    SoftmaxRows(scale, count, head.keys, RoundUp(head.keys, 16), stride, scores, scratch.log_sum_exp.data());
+    if (probabilities != nullptr) (*probabilities)(begin, count, scores, stride, scratch.log_sum_exp.data());
+    WeighValues(head, rows, stride, scores, scratch.value.data(), scratch.output.data());
+    for (int r = 0; r < count; ++r) {
+      std::memcpy(head.output + int64_t{begin + r} * head.output_stride, scratch.output.data() + r * head.value_dim,
+                  head.value_dim * sizeof(float));
+    }
+  }
+}
+
+}  // namespace attnd

@@ -1,0 +1,15 @@
+// Softmax over rows of scaled scores, in place.
+#ifndef ATTND_CORE_OPS_SOFTMAX_H_
+#define ATTND_CORE_OPS_SOFTMAX_H_
+
+namespace attnd {
+
+// Each row becomes softmax(scale * x), scale > 0; columns [columns, padded_columns) become 0. Scores of -infinity get
+// probability 0; a row of nothing else becomes all 0. log_sum_exp[r] = log(sum(exp(scale * x))), -infinity for such a
+// row.
+void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x /* [rows, stride] */,
+                 float* log_sum_exp /* [rows] */);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_SOFTMAX_H_

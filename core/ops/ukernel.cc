@@ -1,0 +1,156 @@
+#include "core/ops/ukernel.h"
+
+#include <omp.h>
+
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "core/base/aligned.h"
+#include "oneapi/dnnl/dnnl.hpp"
+#if __has_include("oneapi/dnnl/dnnl_ukernel.hpp") && defined(__x86_64__)
+#include "oneapi/dnnl/dnnl_ukernel.hpp"
+#define ATTND_HAVE_UKERNEL 1
+#endif
+
+namespace attnd {
+namespace {
+
+using dnnl::memory;
+constexpr auto kF32 = memory::data_type::f32;
+
+std::atomic<bool> force_matmul{false};
+
+// oneDNN computes in the calling thread: WorkTeam spreads the tiles.
+void UseOneThread() {
+  thread_local const bool set = (omp_set_num_threads(1), true);
+  (void)set;
+}
+
+const dnnl::engine& CpuEngine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+#ifdef ATTND_HAVE_UKERNEL
+class BrgemmKernel final : public Ukernel {
+ public:
+  static std::unique_ptr<Ukernel> Make(const UkernelShape& s, int rows) {
+    try {
+      dnnl::ukernel::brgemm brgemm(rows, s.n, s.k, /*batch_size=*/1, s.lda, s.ldb, s.ldc, kF32, kF32, kF32,
+                                   /*allow_empty=*/true);
+      if (!brgemm) return nullptr;
+      if (s.accumulate) brgemm.set_add_C(true);
+      brgemm.finalize();
+      if (brgemm.get_B_pack_type() != dnnl::ukernel::pack_type::no_trans) return nullptr;
+      brgemm.generate();
+      return std::unique_ptr<Ukernel>(new BrgemmKernel(std::move(brgemm)));
+    } catch (const dnnl::error&) {
+      return nullptr;
+    }
+  }
+  void Run(const float* a, const float* b, float* c) const override {
+    thread_local AlignedBuffer<char> scratch;
+    scratch.Reserve(scratch_bytes_);
+    thread_local const std::vector<std::pair<memory::dim, memory::dim>> offsets(1);  // one batch entry, at 0
+    brgemm_.execute(a, b, offsets, c, scratch.data());
+  }
+
+ private:
+  explicit BrgemmKernel(dnnl::ukernel::brgemm brgemm)
+      : brgemm_(std::move(brgemm)), scratch_bytes_(brgemm_.get_scratchpad_size() + 64) {}
+  const dnnl::ukernel::brgemm brgemm_;
+  const size_t scratch_bytes_;
+};
+#endif
+
+class MatmulKernel final : public Ukernel {
+ public:
+  MatmulKernel(const UkernelShape& s, int rows)
+      : a_({rows, s.k}, kF32, memory::dims{s.lda, 1}),
+        b_({s.k, s.n}, kF32, memory::dims{s.ldb, 1}),
+        c_({rows, s.n}, kF32, memory::dims{s.ldc, 1}) {
+    dnnl::primitive_attr attr;
+    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (s.accumulate) {
+      dnnl::post_ops ops;
+      ops.append_sum(1.0f);
+      attr.set_post_ops(ops);
+    }
+    const dnnl::matmul::primitive_desc desc(CpuEngine(), a_, b_, c_, attr);
+    scratch_ = desc.scratchpad_desc();
+    matmul_ = dnnl::matmul(desc);
+  }
+  void Run(const float* a, const float* b, float* c) const override {
+    UseOneThread();
+    thread_local dnnl::stream stream(CpuEngine());
+    thread_local AlignedBuffer<char> scratch;
+    scratch.Reserve(scratch_.get_size());
+    const auto wrap = [](const memory::desc& desc, const void* data) {
+      return memory(desc, CpuEngine(), const_cast<void*>(data));
+    };
+    matmul_.execute(stream, {{DNNL_ARG_SRC, wrap(a_, a)},
+                             {DNNL_ARG_WEIGHTS, wrap(b_, b)},
+                             {DNNL_ARG_DST, wrap(c_, c)},
+                             {DNNL_ARG_SCRATCHPAD, wrap(scratch_, scratch.data())}});
+    stream.wait();
+  }
+
+ private:
+  const memory::desc a_, b_, c_;
+  memory::desc scratch_;
+  dnnl::matmul matmul_;
+};
+
+std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
+#ifdef ATTND_HAVE_UKERNEL
+  if (!force_matmul.load(std::memory_order_relaxed)) {
+    if (auto kernel = BrgemmKernel::Make(shape, rows)) return kernel;
+  }
+#endif
+  return std::make_unique<MatmulKernel>(shape, rows);
+}
+
+}  // namespace
+
+UkernelTable::~UkernelTable() {
+  for (auto& kernel : kernels_) delete kernel.load(std::memory_order_relaxed);
+}
+
+const Ukernel& UkernelTable::Compile(int rows) const {
+  static std::mutex compiling;
+  const std::lock_guard lock(compiling);
+  if (const Ukernel* kernel = kernels_[rows].load(std::memory_order_acquire)) return *kernel;
+  const Ukernel* kernel = MakeKernel(shape_, rows).release();
+  kernels_[rows].store(kernel, std::memory_order_release);
+  return *kernel;
+}
+
+const UkernelTable* GetUkernelTable(const UkernelShape& shape) {
+  using Key = std::pair<bool, decltype(shape.Key())>;
+  const Key key(force_matmul.load(std::memory_order_relaxed), shape.Key());
+  thread_local std::map<Key, const UkernelTable*> seen;  // spares attention the lock
+  const UkernelTable*& found = seen[key];
+  if (found == nullptr) {
+    static std::mutex mutex;
+    static auto& tables = *new std::map<Key, std::unique_ptr<UkernelTable>>;
+    const std::lock_guard lock(mutex);
+    std::unique_ptr<UkernelTable>& table = tables[key];
+    if (table == nullptr) table = std::make_unique<UkernelTable>(shape);
+    found = table.get();
+  }
+  return found;
+}
+
+std::string_view UkernelBackend() {
+  static const bool brgemm = [] {
+    const auto kernel = MakeKernel({.n = 16, .k = 16, .lda = 16, .ldb = 16, .ldc = 16}, 8);
+    return dynamic_cast<const MatmulKernel*>(kernel.get()) == nullptr;
+  }();
+  return brgemm ? "brgemm" : "matmul";
+}
+
+void ForceMatmulForTest(bool force) { force_matmul = force; }
+
+}  // namespace attnd

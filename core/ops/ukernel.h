@@ -1,0 +1,71 @@
+// Ukernel: one small matrix product C = A B (+ C), the tile that Linear and Attention are made of.
+// The only file that knows oneDNN's brgemm ukernel API (experimental, it changes between versions). Where a CPU or a
+// build has none, the same tile runs through dnnl::matmul.
+#ifndef ATTND_CORE_OPS_UKERNEL_H_
+#define ATTND_CORE_OPS_UKERNEL_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <tuple>
+
+namespace attnd {
+
+// All f32, row-major; strides are floats from one row to the next.
+struct UkernelShape {
+  int n, k;  // B is [k, n], n at most 64
+  int lda, ldb, ldc;
+  bool accumulate = false;  // C += A B
+
+  auto Key() const { return std::tuple(n, k, lda, ldb, ldc, accumulate); }
+};
+
+// One compiled tile shape. Immutable; Run may be called by any number of threads.
+class Ukernel {
+ public:
+  virtual ~Ukernel() = default;
+  virtual void Run(const float* a, const float* b, float* c) const = 0;
+};
+
+// The kernels of one shape for 1 to kMaxRows rows of A, compiled on first use (about 50 us each).
+class UkernelTable {
+ public:
+  static constexpr int kMaxRows = 64;
+
+  explicit UkernelTable(const UkernelShape& shape) : shape_(shape) {}
+  ~UkernelTable();
+  UkernelTable(const UkernelTable&) = delete;
+  UkernelTable& operator=(const UkernelTable&) = delete;
+
+  // The row count that `rows` rounds up to: few distinct ones, so that a new length does not mean a new kernel. A and C
+  // must have that many rows to read and write.
+  static int RoundRows(int rows) { return rows <= 8 ? rows : (rows + 7) & ~7; }
+
+  // The kernel for exactly `rows` rows (1 to kMaxRows). Thread-safe.
+  const Ukernel& ForRows(int rows) const {
+    const Ukernel* kernel = kernels_[rows].load(std::memory_order_acquire);
+    return kernel != nullptr ? *kernel : Compile(rows);
+  }
+  void Run(int rows, const float* a, const float* b, float* c) const { ForRows(rows).Run(a, b, c); }
+
+ private:
+  const Ukernel& Compile(int rows) const;
+
+  const UkernelShape shape_;
+  mutable std::array<std::atomic<const Ukernel*>, kMaxRows + 1> kernels_{};  // owned
+};
+
+// The process-wide table of `shape`; lives for ever. Thread-safe.
+const UkernelTable* GetUkernelTable(const UkernelShape& shape);
+
+// "brgemm" or "matmul": what a tile runs through.
+std::string_view UkernelBackend();
+
+// Makes tables created from now on use dnnl::matmul.
+void ForceMatmulForTest(bool force);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_UKERNEL_H_
