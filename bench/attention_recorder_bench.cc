@@ -30,7 +30,7 @@ void Record(benchmark::State& state, const AttentionSpec& spec) {
     for (int j = 0; j < tokens; ++j) map[static_cast<size_t>(i) * stride + j] /= sum;
   }
   std::vector<uint8_t> special(tokens, 0);
-  special.front() = special.back() = 1;
+  special.at(0) = special.at(tokens - 1) = 1;
   std::vector<int32_t> words(tokens);
   for (int i = 0; i < tokens; ++i) words[i] = i / 2;
 

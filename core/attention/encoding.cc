@@ -77,8 +77,10 @@ float SelectFew(const float* values, int count, int k, float* kept, uint32_t* in
   for (; i + lanes <= count; i += lanes) {
     const auto v = hn::LoadU(d, values + i);
     sum = hn::Add(sum, v);
-    if (hn::AllFalse(d, hn::Gt(v, hn::Set(d, kept[k - 1])))) continue;
-    for (int lane = i; lane < i + lanes; ++lane) {
+    uint64_t above = 0;  // bit l: lane l
+    hn::StoreMaskBits(d, hn::Gt(v, hn::Set(d, kept[k - 1])), reinterpret_cast<uint8_t*>(&above));
+    for (; above != 0; above &= above - 1) {
+      const int lane = i + std::countr_zero(above);
       if (values[lane] > kept[k - 1]) insert(lane, k - 1);
     }
   }
