@@ -180,6 +180,22 @@ TEST(RecorderTest, RenormalisedRowsSumToOne) {
   }
 }
 
+// The bytes that docs/attention-maps.md shows.
+TEST(RecorderTest, TheExampleOfTheDocumentation) {
+  const std::vector<uint8_t> special(3, 0);
+  const std::vector<int32_t> words = {0, 1, 2};
+  AttentionSpec spec;
+  spec.queries = {0, 1};
+  spec.layout = AttentionLayout::kTopK;
+  spec.top_k = 2;
+  spec.dtype = AttentionDtype::kU8;
+  AttentionRecorder recorder(*AttentionPlan::Make(spec, {1, 1, 3, special, words}));
+  const float map[] = {0.125f, 0.5f, 0.375f, 1, 0, 0, 1, 0, 0};
+  recorder.Tile({0, 0, 0, 3, 3, map, 3, nullptr});
+  const AttentionResult result = *recorder.Finish();
+  EXPECT_THAT(result.bytes(), testing::ElementsAre(0, 0, 0, 0x3f, 0, 0, 0, 0x3e, 0xff, 0xdd, 0, 0, 1, 0, 2, 0));
+}
+
 TEST(RecorderTest, WantsOnlyWhatIsAskedFor) {
   RandomSequence sequence(3, 4, 12, 1);
   AttentionSpec spec;
