@@ -183,10 +183,11 @@ void Bert::Attend(int layer, const PackedBatch& batch, WorkTeam::Session& team, 
       AttendRows(args, row_begin, row_end, workspace.scratch[lane], nullptr);
       return;
     }
-    const ProbabilityFn see = [&](int query_begin, int query_count, const float* probabilities, int stride,
-                                  const float* log_sum_exp) {
+    const auto tile_of = [&](int query_begin, int query_count, const float* probabilities, int stride,
+                             const float* log_sum_exp) {
       sink->Tile({layer, head, query_begin, query_count, tokens, probabilities, stride, log_sum_exp});
     };
+    const ProbabilityFn see = tile_of;  // refers to the lambda
     AttendRows(args, row_begin, row_end, workspace.scratch[lane], &see);
   });
 }

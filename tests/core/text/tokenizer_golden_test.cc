@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/text/tokenizer.h"
-#include "tests/core/text/golden.h"
+#include "tests/golden/golden.h"
 
 namespace attnd {
 namespace {

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/core/text/golden.h"
+#include "tests/golden/golden.h"
 
 namespace attnd {
 namespace {

@@ -1,6 +1,6 @@
 // Golden texts: what the Hugging Face libraries made of a text, beside the tokenizer that must make the same.
-#ifndef ATTND_TESTS_CORE_TEXT_GOLDEN_H_
-#define ATTND_TESTS_CORE_TEXT_GOLDEN_H_
+#ifndef ATTND_TESTS_GOLDEN_GOLDEN_H_
+#define ATTND_TESTS_GOLDEN_GOLDEN_H_
 
 #include <cstdlib>
 #include <fstream>
@@ -58,6 +58,13 @@ struct Cases {
     if (info == nullptr) return {};
     return tensors->ReadI32(name, info->shape).value();
   }
+  // Fails where the tensor is absent: "3.hidden", flattened.
+  std::vector<float> Floats(size_t i, const std::string& what) const {
+    const std::string name = std::to_string(i) + "." + what;
+    const TensorInfo* info = tensors->Find(name);
+    if (info == nullptr) throw std::runtime_error("no golden tensor " + name);
+    return tensors->ReadF32(name, info->shape).value();
+  }
 
   nlohmann::json json;
   std::unique_ptr<SafetensorsFile> tensors;
@@ -65,4 +72,4 @@ struct Cases {
 
 }  // namespace attnd::golden
 
-#endif  // ATTND_TESTS_CORE_TEXT_GOLDEN_H_
+#endif  // ATTND_TESTS_GOLDEN_GOLDEN_H_

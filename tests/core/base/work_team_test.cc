@@ -1,0 +1,65 @@
+#include "core/base/work_team.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "core/base/cpu.h"
+
+namespace attnd {
+namespace {
+
+TEST(WorkTeamTest, EveryTileRunsOnceOnALaneOfItsOwn) {
+  for (const int capacity : {1, 2, 5}) {
+    WorkTeam team(capacity);
+    WorkTeam::Session session(team);
+    for (int loop = 0; loop < 300; ++loop) {
+      const int tiles = loop % 37;
+      std::vector<std::atomic<int>> runs(tiles);
+      std::vector<std::atomic<int>> lanes(capacity);
+      session.ParallelFor(tiles, [&](int64_t tile, int lane) {
+        EXPECT_EQ(lanes[lane].fetch_add(1), 0);  // nobody else is on this lane
+        ++runs[tile];
+        --lanes[lane];
+      });
+      for (const auto& count : runs) ASSERT_EQ(count, 1);
+    }
+  }
+}
+
+TEST(WorkTeamTest, WhatTilesWroteIsVisibleToTheCaller) {
+  WorkTeam team(3);
+  WorkTeam::Session session(team);
+  std::vector<int> written(1000);
+  for (int loop = 1; loop <= 200; ++loop) {
+    session.ParallelFor(1000, [&](int64_t tile, int) { written[tile] = loop; });
+    for (const int value : written) ASSERT_EQ(value, loop);
+  }
+}
+
+TEST(WorkTeamTest, MoreSessionsThanCapacityFinish) {
+  WorkTeam team(2);
+  std::atomic<int64_t> sum = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 5; ++t) {
+    threads.emplace_back([&] {
+      for (int step = 0; step < 50; ++step) {
+        WorkTeam::Session session(team);
+        for (int loop = 0; loop < 5; ++loop) session.ParallelFor(20, [&](int64_t tile, int) { sum += tile; });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(sum, 5 * 50 * 5 * 190);
+}
+
+TEST(CpuTest, CountsAndNamesAreSane) {
+  EXPECT_GE(AvailableCpus(), 1);
+  EXPECT_LE(AvailableCpus(), static_cast<int>(std::thread::hardware_concurrency()));
+  EXPECT_TRUE(CpuPathName() == "avx2" || CpuPathName() == "avx512" || CpuPathName() == "baseline");
+}
+
+}  // namespace
+}  // namespace attnd
