@@ -3,6 +3,7 @@
 #define ATTND_TESTS_CORE_ATTENTION_REFERENCE_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <random>
