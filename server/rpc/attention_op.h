@@ -1,4 +1,5 @@
-// AttentionOp: one computation of the built-in operator `attention` on its way through the queue; both protocols use it.
+// AttentionOp: one computation of the built-in operator `attention` on its way through the queue; both protocols use
+// it.
 #ifndef ATTND_SERVER_RPC_ATTENTION_OP_H_
 #define ATTND_SERVER_RPC_ATTENTION_OP_H_
 
@@ -23,7 +24,8 @@ struct AttentionOpShapes {
   std::optional<absl::Span<const int64_t>> mask;  // [n, m] or [b, 1 or h, n, m]
 };
 
-// Thread rules as TextJob: one thread at a time but for Cancel; lives until `done` has been called, which may destroy it.
+// Thread rules as TextJob: one thread at a time but for Cancel; lives until `done` has been called, which may destroy
+// it.
 class AttentionOp {
  public:
   using Done = absl::AnyInvocable<void(const absl::Status&) &&>;
@@ -31,9 +33,9 @@ class AttentionOp {
   AttentionOp(ServerContext& context, const CallOrigin& origin);
   ~AttentionOp();
 
-  // Sets the sizes of `call()`, its mask's strides and the default scale. kInvalidArgument names the tensor; all figures
-  // that disagree are in the message. Errors of kResourceExhausted name the bytes of the outputs and the server's limit:
-  // nothing has been allocated by then.
+  // Sets the sizes of `call()`, its mask's strides and the default scale. kInvalidArgument names the tensor; all
+  // figures that disagree are in the message. Errors of kResourceExhausted name the bytes of the outputs and the
+  // server's limit: nothing has been allocated by then.
   absl::Status SetShapes(const AttentionOpShapes& shapes, bool weights, bool entropy);
   absl::Status SetScale(double scale);
 

@@ -1,0 +1,176 @@
+#include "server/rpc/oip_describe.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/cpu.h"
+#include "server/rpc/oip_attention.h"
+#include "server/rpc/oip_encoder.h"
+#include "server/rpc/oip_tensors.h"
+
+namespace attnd {
+namespace {
+
+constexpr int64_t kAny = -1;
+
+struct TensorText {
+  absl::string_view name;
+  OipType type;
+  std::vector<int64_t> shape;  // with the batch dimension
+  bool optional = false;       // of inputs
+};
+
+struct ModelText {
+  std::string platform;
+  bool batches;  // whether the first dimension of every tensor is the batch
+  std::vector<TensorText> inputs, outputs;
+  std::map<std::string, std::string> properties;
+};
+
+ModelText DescribeOperator() {
+  const std::vector<int64_t> matrix = {kAny, kAny, kAny, kAny};
+  return {.platform = "attnd_operator",
+          .batches = false,
+          .inputs = {{"query", OipType::kFp32, matrix},
+                     {"key", OipType::kFp32, matrix},
+                     {"value", OipType::kFp32, matrix},
+                     {"mask", OipType::kBool, matrix, true}},
+          .outputs = {{kOipAttentionOutputs[0], OipType::kFp32, matrix},
+                      {kOipAttentionOutputs[1], OipType::kFp32, matrix},
+                      {kOipAttentionOutputs[2], OipType::kFp32, {kAny, kAny, kAny}}},
+          .properties = {{"cpu_path", std::string(CpuPathName())}, {"precision", "f32"}}};
+}
+
+ModelText DescribeEncoder(const ServedModel& model) {
+  const ModelConfig& config = model.model->config;
+  const int64_t hidden = config.hidden_size, layers = config.layers, heads = config.heads;
+  const auto pooling = config.pooling.mode == PoolingMode::kMean  ? "mean"
+                       : config.pooling.mode == PoolingMode::kCls ? "cls"
+                                                                  : "max";
+  return {.platform = "attnd_encoder",
+          .batches = true,
+          .inputs = {{"text", OipType::kBytes, {kAny, 1}, true},
+                     {"input_ids", OipType::kInt64, {kAny, kAny}, true},
+                     {"attention_mask", OipType::kInt64, {kAny, kAny}, true},
+                     {"token_type_ids", OipType::kInt64, {kAny, kAny}, true}},
+          .outputs = {{kOipEncoderOutputs[kOutEmbedding], OipType::kFp32, {kAny, hidden}},
+                      {kOipEncoderOutputs[kOutLastHidden], OipType::kFp32, {kAny, kAny, hidden}},
+                      {kOipEncoderOutputs[kOutAttention], OipType::kFp32, {kAny, layers, heads, kAny, kAny}},
+                      {kOipEncoderOutputs[kOutEntropy], OipType::kFp32, {kAny, layers, heads, kAny}},
+                      {kOipEncoderOutputs[kOutTokenIds], OipType::kInt32, {kAny, kAny}},
+                      {kOipEncoderOutputs[kOutTokenCount], OipType::kInt32, {kAny}}},
+          .properties = {{"architecture", config.architectures.empty() ? config.model_type : config.architectures[0]},
+                         {"precision", model.precision},
+                         {"cpu_path", std::string(CpuPathName())},
+                         {"dimensions", absl::StrCat(hidden)},
+                         {"layers", absl::StrCat(layers)},
+                         {"heads", absl::StrCat(heads)},
+                         {"max_tokens", absl::StrCat(config.max_tokens)},
+                         {"pooling", pooling},
+                         {"normalize", config.pooling.normalize ? "true" : "false"}}};
+}
+
+ModelText Describe(const ServedModel& model) {
+  return model.model == nullptr ? DescribeOperator() : DescribeEncoder(model);
+}
+
+inference::DataType ConfigType(OipType type) {
+  switch (type) {
+    case OipType::kBool:
+      return inference::TYPE_BOOL;
+    case OipType::kInt32:
+      return inference::TYPE_INT32;
+    case OipType::kInt64:
+      return inference::TYPE_INT64;
+    case OipType::kFp32:
+      return inference::TYPE_FP32;
+    case OipType::kBytes:
+      return inference::TYPE_STRING;
+  }
+  return inference::TYPE_INVALID;
+}
+
+template <typename Tensor>
+void FillConfigTensor(const TensorText& text, bool batches, Tensor& tensor) {
+  tensor.set_name(std::string(text.name));
+  tensor.set_data_type(ConfigType(text.type));
+  for (size_t i = batches ? 1 : 0; i < text.shape.size(); ++i) tensor.add_dims(text.shape[i]);
+}
+
+void FillDuration(uint64_t count, uint64_t ns, inference::StatisticDuration& duration) {
+  duration.set_count(count);
+  duration.set_ns(ns);
+}
+
+}  // namespace
+
+void DescribeServer(inference::ServerMetadataResponse& response) {
+  response.set_name("attnd");
+  response.set_version(std::string(kServerVersion));
+  for (const char* extension : {"binary_tensor_data", "model_configuration", "parameters", "statistics"}) {
+    response.add_extensions(extension);
+  }
+}
+
+void DescribeModel(const ServedModel& model, inference::ModelMetadataResponse& response) {
+  const ModelText text = Describe(model);
+  response.set_name(model.name);
+  response.add_versions("1");
+  response.set_platform(text.platform);
+  const auto fill = [](const TensorText& from, inference::ModelMetadataResponse::TensorMetadata& to) {
+    to.set_name(std::string(from.name));
+    to.set_datatype(std::string(OipTypeName(from.type)));
+    to.mutable_shape()->Add(from.shape.begin(), from.shape.end());
+  };
+  for (const TensorText& input : text.inputs) fill(input, *response.add_inputs());
+  for (const TensorText& output : text.outputs) fill(output, *response.add_outputs());
+  response.mutable_properties()->insert(text.properties.begin(), text.properties.end());
+}
+
+void DescribeConfig(const ServerContext& context, const ServedModel& model, inference::ModelConfig& config) {
+  const ModelText text = Describe(model);
+  config.set_name(model.name);
+  config.set_platform(text.platform);
+  config.set_backend("attnd");
+  config.mutable_version_policy()->mutable_latest()->set_num_versions(1);
+  if (text.batches) config.set_max_batch_size(static_cast<int32_t>(context.limits.max_texts_per_call));
+  config.mutable_dynamic_batching()->set_max_queue_delay_microseconds(
+      static_cast<uint64_t>(context.queue.max_queue_delay_us));
+  config.mutable_model_transaction_policy()->set_decoupled(false);
+  for (const TensorText& input : text.inputs) {
+    inference::ModelInput& to = *config.add_input();
+    FillConfigTensor(input, text.batches, to);
+    to.set_optional(input.optional);
+  }
+  for (const TensorText& output : text.outputs) FillConfigTensor(output, text.batches, *config.add_output());
+  for (const auto& property : text.properties) {
+    (*config.mutable_parameters())[property.first].set_string_value(property.second);
+  }
+}
+
+void DescribeStatistics(const ServedModel& model, inference::ModelStatistics& statistics) {
+  const ModelCounters& counters = *model.counters;
+  statistics.set_name(model.name);
+  statistics.set_version("1");
+  statistics.set_last_inference(static_cast<uint64_t>(counters.last_unix_ms.load()));
+  statistics.set_inference_count(counters.sequences.load());
+  statistics.set_execution_count(counters.batches.load());
+  inference::InferStatistics& sums = *statistics.mutable_inference_stats();
+  const uint64_t succeeded = counters.succeeded.load();
+  FillDuration(succeeded, counters.succeeded_ns.load(), *sums.mutable_success());
+  FillDuration(counters.failed.load(), counters.failed_ns.load(), *sums.mutable_fail());
+  FillDuration(succeeded, counters.queue_ns.load(), *sums.mutable_queue());
+  FillDuration(succeeded, counters.input_ns.load(), *sums.mutable_compute_input());
+  FillDuration(succeeded, counters.compute_ns.load(), *sums.mutable_compute_infer());
+  FillDuration(succeeded, counters.output_ns.load(), *sums.mutable_compute_output());
+  sums.mutable_cache_hit();
+  sums.mutable_cache_miss();
+  if (model.model == nullptr) return;
+  inference::MemoryUsage& memory = *statistics.add_memory_usage();
+  memory.set_type("CPU");
+  memory.set_byte_size(static_cast<uint64_t>(model.model->weight_bytes));
+}
+
+}  // namespace attnd

@@ -1,0 +1,133 @@
+#include "server/rpc/oip_encoder.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/ops/status.h"
+#include "server/rpc/attention_spec.h"
+#include "server/rpc/oip_parameters.h"
+#include "server/rpc/oip_tensors.h"
+
+namespace attnd {
+namespace {
+
+const std::vector<OipInputSpec>& Specs() {
+  static const auto* specs = new std::vector<OipInputSpec>{{"text", {OipType::kBytes}},
+                                                           {"input_ids", {OipType::kInt32, OipType::kInt64}},
+                                                           {"attention_mask", {OipType::kInt32, OipType::kInt64}},
+                                                           {"token_type_ids", {OipType::kInt32, OipType::kInt64}}};
+  return *specs;
+}
+
+// The tokens of each row: the leading ones of the mask.
+absl::StatusOr<std::vector<int64_t>> Lengths(const OipInput* mask, int64_t rows, int64_t columns) {
+  std::vector<int64_t> lengths(static_cast<size_t>(rows), columns);
+  if (mask == nullptr) return lengths;
+  const auto values = mask->Ints();
+  if (!values.ok()) return values.status();
+  for (int64_t i = 0; i < rows; ++i) {
+    const int32_t* row = values->data() + i * columns;
+    const int64_t length = std::find(row, row + columns, 0) - row;
+    for (int64_t j = 0; j < columns; ++j) {
+      if (row[j] == (j < length ? 1 : 0)) continue;
+      return FieldError(mask->field(), absl::StrCat("attention_mask[", i,
+                                                    "]: only padding at the end is possible, ones "
+                                                    "and then zeros; element ",
+                                                    j, " is ", row[j]));
+    }
+    if (length == 0)
+      return FieldError(mask->field(), absl::StrCat("attention_mask[", i, "]: at least 1 token is needed"));
+    lengths[static_cast<size_t>(i)] = length;
+  }
+  return lengths;
+}
+
+// The rows of a [n, len] tensor, each cut to its length.
+absl::StatusOr<std::vector<std::vector<int32_t>>> Rows(const OipInput& input, const std::vector<int64_t>& lengths) {
+  const auto values = input.Ints();
+  if (!values.ok()) return values.status();
+  std::vector<std::vector<int32_t>> rows(lengths.size());
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const int32_t* row = values->data() + static_cast<int64_t>(i) * input.shape()[1];
+    rows[i].assign(row, row + lengths[i]);
+  }
+  return rows;
+}
+
+absl::Status ReadIds(const OipInputs& inputs, const OipInput& ids, OipEncoderRequest& request) {
+  if (ids.rank() != 2) return ids.ShapeError("[n, len]");
+  for (const absl::string_view name : {"attention_mask", "token_type_ids"}) {
+    const OipInput* other = inputs.Find(name);
+    if (other != nullptr && other->shape() != ids.shape()) return other->ShapeError("that of input_ids");
+  }
+  const auto lengths = Lengths(inputs.Find("attention_mask"), ids.shape()[0], ids.shape()[1]);
+  if (!lengths.ok()) return lengths.status();
+  auto rows = Rows(ids, *lengths);
+  if (!rows.ok()) return rows.status();
+  request.ids = *std::move(rows);
+  if (const OipInput* types = inputs.Find("token_type_ids"); types != nullptr) {
+    auto type_rows = Rows(*types, *lengths);
+    if (!type_rows.ok()) return type_rows.status();
+    request.type_ids = *std::move(type_rows);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadInputs(const inference::ModelInferRequest& message, OipEncoderRequest& request) {
+  const auto inputs = OipInputs::Read(message, Specs());
+  if (!inputs.ok()) return inputs.status();
+  const OipInput* text = inputs->Find("text");
+  const OipInput* ids = inputs->Find("input_ids");
+  if (text == nullptr && ids == nullptr) return FieldError("inputs", "text or input_ids is needed");
+  if (text == nullptr) return ReadIds(*inputs, *ids, request);
+  if (message.inputs_size() > 1)
+    return FieldError("inputs", "text stands alone: the model's tokenizer makes the others");
+  if (text->rank() > 2 || (text->rank() == 2 && text->shape()[1] != 1)) return text->ShapeError("[n] or [n, 1]");
+  auto texts = text->ByteStrings();
+  if (!texts.ok()) return texts.status();
+  request.texts = *std::move(texts);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Truncate> ReadTruncate(const OipParameters& parameters, bool is_text) {
+  const auto text = parameters.Text("truncate");
+  if (!text.ok()) return text.status();
+  if (!text->has_value() || **text == "refuse") return Truncate::kRefuse;
+  if (!is_text) return FieldError("parameters.truncate", "it goes with text: input_ids are never cut");
+  if (**text == "end") return Truncate::kEnd;
+  if (**text == "start") return Truncate::kStart;
+  return FieldError("parameters.truncate", R"(it must be "refuse", "end" or "start")");
+}
+
+}  // namespace
+
+absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::ModelInferRequest& message,
+                                                          const ModelConfig& config) {
+  OipEncoderRequest request{.selection = HeadSelection::All(config.layers, config.heads)};
+  const OipParameters parameters(message);
+  if (absl::Status status = parameters.RefuseOthers({"layers", "heads", "truncate", "normalize"}); !status.ok()) {
+    return status;
+  }
+  auto outputs = ReadOipOutputs(message, kOipEncoderOutputs, 1);
+  if (!outputs.ok()) return outputs.status();
+  request.outputs = *std::move(outputs);
+  if (absl::Status status = ReadInputs(message, request); !status.ok()) return status;
+  const auto truncate = ReadTruncate(parameters, !request.texts.empty());
+  if (!truncate.ok()) return truncate.status();
+  request.truncate = *truncate;
+  const auto normalize = parameters.Bool("normalize");
+  if (!normalize.ok()) return normalize.status();
+  request.normalize = *normalize;
+  const auto layers = parameters.Text("layers");
+  if (!layers.ok()) return layers.status();
+  const auto heads = parameters.Text("heads");
+  if (!heads.ok()) return heads.status();
+  auto selection = HeadSelection::ParseCross(layers->value_or(""), heads->value_or(""), config.layers, config.heads);
+  if (!selection.ok()) return AttentionError(selection.status(), "parameters");
+  request.selection = *std::move(selection);
+  return request;
+}
+
+}  // namespace attnd
