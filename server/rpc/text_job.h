@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -63,6 +64,11 @@ class TextJob {
   // Checks and tokenises `texts`: their number, their bytes, UTF-8, their tokens. Errors name "field[i]" and the limit.
   // Ends early when the deadline passes. The stages validate and tokenise are measured here.
   absl::Status Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field);
+  // The same for a call of one text: errors name "field".
+  absl::Status TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field);
+  // Tokenises by `options` for its own sake: the sequences may be longer than the model takes, so do not Start them.
+  absl::Status TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
+                            absl::string_view field);
   // Sequences that come as ids.
   absl::Status TakeIds(std::vector<std::vector<int32_t>> ids, absl::string_view field);
 
@@ -98,8 +104,13 @@ class TextJob {
  private:
   class Item;
   void EndStage(absl::Duration& stage);
-  void ItemFinished(const Item& item, const absl::Status& status);
-  void Complete();
+  EncodeOptions ModelOptions(Truncate truncate) const;
+  absl::Status Encode(absl::string_view text, const EncodeOptions& options);
+  absl::Status CheckBytes(absl::string_view text) const;
+  void Add(Encoding encoding);
+  absl::Status CheckTokens(const TextSequence& sequence) const;
+  void ItemFinished(const Item& item, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Complete() ABSL_LOCKS_EXCLUDED(mutex_);
 
   ServerContext& context_;
   const CallOrigin origin_;
@@ -109,16 +120,17 @@ class TextJob {
   std::vector<TextSequence> sequences_;
   int64_t tokens_ = 0;
   int64_t attention_bytes_ = 0;
-  absl::Duration attention_time_;
+  absl::Duration attention_time_ = absl::ZeroDuration();  // written under mutex_ until the job is done
 
   CallTicket ticket_;
+  std::atomic<bool> submitted_{false};  // or about to be
   std::vector<std::unique_ptr<Item>> items_;
   std::atomic<int64_t> pending_{0};  // items not yet finished
-  absl::Mutex mutex_;                // of the next three
-  absl::Status status_;
-  absl::Time last_start_ = absl::InfinitePast();
-  absl::Time last_end_ = absl::InfinitePast();
   Done done_;
+  absl::Mutex mutex_;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);  // the first error
+  absl::Time first_start_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  absl::Time last_end_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
 };
 
 }  // namespace attnd

@@ -1,0 +1,37 @@
+// EmbedJob: one EmbedRequest, from its checks to its response. Embed is one job, EmbedStream one after the other.
+#ifndef ATTND_SERVER_RPC_EMBED_JOB_H_
+#define ATTND_SERVER_RPC_EMBED_JOB_H_
+
+#include "absl/status/status.h"
+#include "attnd/v1/attnd.pb.h"
+#include "server/ops/call_monitor.h"
+#include "server/rpc/text_job.h"
+
+namespace attnd {
+
+// Thread rules and lifetime as TextJob.
+class EmbedJob {
+ public:
+  EmbedJob(ServerContext& context, const CallOrigin& origin) : job_(context, origin) {}
+
+  // Reads `request` before it returns. `done` is called exactly once; when OK, response() is complete but for its
+  // timings.
+  void Start(const v1::EmbedRequest& request, TextJob::Done done);
+  void Cancel() { job_.Cancel(); }
+
+  // After `done`, once: ends the last stage, writes the timings into the response and tells `monitor`.
+  void Report(CallMonitor& monitor);
+  v1::EmbedResponse& response() { return response_; }
+
+ private:
+  absl::Status Prepare(const v1::EmbedRequest& request);
+  void MakeOutputs(const v1::EmbedRequest& request);
+  void Collect();
+
+  TextJob job_;
+  v1::EmbedResponse response_;
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_RPC_EMBED_JOB_H_

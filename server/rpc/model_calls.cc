@@ -1,0 +1,67 @@
+#include "server/rpc/model_calls.h"
+
+#include <string>
+
+#include "core/base/cpu.h"
+
+namespace attnd {
+namespace {
+
+const char* PoolingName(PoolingMode mode) {
+  return mode == PoolingMode::kMean ? "mean" : mode == PoolingMode::kCls ? "cls" : "max";
+}
+
+void FillModelInfo(const ServedModel& served, v1::ModelInfo& info) {
+  info.set_name(served.name);
+  info.set_precision(served.precision);
+  info.set_cpu_path(std::string(CpuPathName()));
+  if (served.model == nullptr) {  // the built-in operator
+    info.set_architecture("attention");
+    info.add_calls("ComputeAttention");
+    return;
+  }
+  const ModelConfig& config = served.model->config;
+  info.set_architecture(config.architectures.empty() ? config.model_type : config.architectures[0]);
+  info.set_dimensions(config.hidden_size);
+  info.set_layers(config.layers);
+  info.set_heads(config.heads);
+  info.set_max_tokens(config.max_tokens);
+  info.set_vocabulary_size(config.vocab_size);
+  info.set_pooling(PoolingName(config.pooling.mode));
+  info.set_normalize(config.pooling.normalize);
+  info.set_weight_bytes(static_cast<uint64_t>(served.model->weight_bytes));
+  for (const char* call : {"Embed", "EmbedStream", "Attend", "EstimateAttention", "Tokenize", "Detokenize"}) {
+    info.add_calls(call);
+  }
+}
+
+}  // namespace
+
+void ListModelsCall::Run() {
+  Response response;
+  for (const ServedModel& model : context_.models.models()) FillModelInfo(model, *response.add_models());
+  FillModelInfo(context_.models.attention(), *response.add_models());
+  response.set_server_version(std::string(kServerVersion));
+  v1::ServerLimits& limits = *response.mutable_limits();
+  limits.set_max_texts_per_call(static_cast<uint32_t>(context_.limits.max_texts_per_call));
+  limits.set_max_text_bytes(static_cast<uint64_t>(context_.limits.max_text_bytes));
+  limits.set_max_message_bytes(static_cast<uint64_t>(context_.limits.max_message_bytes));
+  limits.set_max_attention_bytes(static_cast<uint64_t>(context_.limits.max_attention_bytes));
+  limits.set_max_queue_tokens(static_cast<uint64_t>(context_.queue.max_queue_tokens));
+  limits.set_max_queue_requests(static_cast<uint64_t>(context_.queue.max_queue_requests));
+  Respond(response);
+}
+
+void GetModelCall::Run() {
+  const ServedModel* served = context_.models.Find(request_.model());
+  if (served == nullptr) {
+    const auto resolved = context_.models.Resolve(request_.model());
+    if (!resolved.ok()) return Fail(WithField(resolved.status(), "model"));
+    served = *resolved;
+  }
+  Response response;
+  FillModelInfo(*served, response);
+  Respond(response);
+}
+
+}  // namespace attnd

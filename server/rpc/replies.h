@@ -1,0 +1,29 @@
+// The parts that replies of attnd.v1 share: tokens, attention, timings.
+#ifndef ATTND_SERVER_RPC_REPLIES_H_
+#define ATTND_SERVER_RPC_REPLIES_H_
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "attnd/v1/attnd.pb.h"
+#include "core/attention/recorder.h"
+#include "core/text/tokenizer.h"
+#include "server/ops/metrics.h"
+
+namespace attnd {
+
+void FillTimings(const StageTimes& times, absl::Duration total, v1::Timings& timings);
+
+void FillTokens(const Encoding& encoding, const Tokenizer& tokenizer,
+                google::protobuf::RepeatedPtrField<v1::Token>& tokens);
+
+// The header says without data what the data will be: estimates use it, too.
+void FillAttentionHeader(const AttentionPlan& plan, v1::AttentionHeader& header);
+// Takes the numbers out of `statistics`.
+void FillStatistics(const AttentionPlan& plan, AttentionStatistics&& statistics, v1::AttentionStatistics& reply);
+
+// Whether the number is one of v1::Truncation. kInvalidArgument naming `field`.
+absl::StatusOr<Truncate> ToTruncate(v1::Truncation truncation, absl::string_view field = "truncate");
+
+}  // namespace attnd
+
+#endif  // ATTND_SERVER_RPC_REPLIES_H_

@@ -1,0 +1,265 @@
+#include "server/rpc/text_job.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/engine/engine.h"
+#include "server/ops/status.h"
+#include "server/rpc/attention_spec.h"
+
+namespace attnd {
+namespace {
+
+// "texts[3]"
+std::string At(absl::string_view field, size_t i) { return absl::StrCat(field, "[", i, "]"); }
+
+}  // namespace
+
+absl::Time DeadlineOf(absl::Time deadline, absl::Time start, const Limits& limits) {
+  return deadline == absl::InfiniteFuture() ? start + limits.default_deadline : deadline;
+}
+
+class TextJob::Item : public EncodeItem {
+ public:
+  Item(TextJob& job, TextSequence& sequence) : EncodeItem(sequence.encoding.tokens()), job_(job), sequence_(sequence) {}
+
+  // The recorder's memory is taken here, so that only texts that run hold any.
+  SequenceJob Job() override {
+    SequenceJob job;
+    job.ids = sequence_.encoding.ids;
+    job.type_ids = sequence_.encoding.type_ids;
+    job.sink = sequence_.sink;
+    if (sequence_.plan != nullptr) {
+      recorder_ = std::make_unique<AttentionRecorder>(sequence_.plan);
+      job.sink = recorder_.get();
+    }
+    job.embedding = sequence_.embedding;
+    job.last_hidden = sequence_.last_hidden;
+    job.normalize = sequence_.normalize;
+    return job;
+  }
+
+  void Finish(const absl::Status& status) override {
+    absl::Status result = status;
+    if (recorder_ != nullptr && status.ok()) {
+      const absl::Time begin = job_.context_.batcher.Now();
+      auto attention = recorder_->Finish();
+      if (attention.ok()) sequence_.attention = *std::move(attention);
+      result = attention.status();
+      record_time_ = job_.context_.batcher.Now() - begin;
+    }
+    recorder_.reset();
+    job_.ItemFinished(*this, result);
+  }
+
+  absl::Duration record_time() const { return record_time_; }
+
+ private:
+  TextJob& job_;
+  TextSequence& sequence_;
+  std::unique_ptr<AttentionRecorder> recorder_;
+  absl::Duration record_time_ = absl::ZeroDuration();
+};
+
+TextJob::TextJob(ServerContext& context, const CallOrigin& origin)
+    : context_(context), origin_(origin), mark_(origin.start) {
+  ticket_.connection = origin.connection;
+  ticket_.deadline = origin.deadline;
+}
+
+TextJob::~TextJob() = default;
+
+void TextJob::EndStage(absl::Duration& stage) {
+  const absl::Time now = std::max(context_.batcher.Now(), mark_);  // the wall clock may step back
+  stage += now - mark_;
+  mark_ = now;
+}
+
+absl::Status TextJob::ResolveModel(absl::string_view name, absl::string_view field) {
+  auto model = context_.models.Resolve(name);
+  if (!model.ok()) return WithField(model.status(), field);
+  model_ = *model;
+  ticket_.model = model_->index;
+  return absl::OkStatus();
+}
+
+EncodeOptions TextJob::ModelOptions(Truncate truncate) const {
+  return {.max_tokens = config().max_tokens, .truncate = truncate};
+}
+
+absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field) {
+  if (absl::Status status = TokeniseOnly(texts, ModelOptions(truncate), field); !status.ok()) return status;
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    if (absl::Status status = CheckTokens(sequences_[i]); !status.ok()) return WithField(status, At(field, i));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field) {
+  if (absl::Status status = CheckBytes(text); !status.ok()) return WithField(status, field);
+  EndValidate();
+  absl::Status status = Encode(text, ModelOptions(truncate));
+  if (status.ok()) status = CheckTokens(sequences_.back());
+  EndTokenise();
+  return WithField(status, field);
+}
+
+absl::Status TextJob::TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
+                                   absl::string_view field) {
+  const int64_t limit = context_.limits.max_texts_per_call;
+  if (texts.empty()) return FieldError(field, "at least 1 text is needed");
+  if (static_cast<int64_t>(texts.size()) > limit) {
+    return FieldError(field,
+                      absl::StrCat(texts.size(), " texts, at most ", limit, " are allowed (max_texts_per_call)"));
+  }
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (absl::Status status = CheckBytes(texts[i]); !status.ok()) return WithField(status, At(field, i));
+  }
+  EndValidate();
+  sequences_.reserve(texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (absl::Status status = Encode(texts[i], options); !status.ok()) return WithField(status, At(field, i));
+  }
+  EndTokenise();
+  return absl::OkStatus();
+}
+
+absl::Status TextJob::CheckBytes(absl::string_view text) const {
+  const int64_t limit = context_.limits.max_text_bytes;
+  if (static_cast<int64_t>(text.size()) <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(text.size(), " bytes, at most ", limit, " are allowed (max_text_bytes)"));
+}
+
+absl::Status TextJob::Encode(absl::string_view text, const EncodeOptions& options) {
+  if (context_.batcher.Now() >= origin_.deadline) {
+    return absl::DeadlineExceededError("the deadline passed while the texts were tokenised");
+  }
+  auto encoding = model_->model->tokenizer->Encode({text.data(), text.size()}, options);
+  if (!encoding.ok()) return encoding.status();
+  Add(*std::move(encoding));
+  return absl::OkStatus();
+}
+
+absl::Status TextJob::TakeIds(std::vector<std::vector<int32_t>> ids, absl::string_view field) {
+  if (ids.empty()) return FieldError(field, "at least 1 sequence is needed");
+  if (static_cast<int64_t>(ids.size()) > context_.limits.max_texts_per_call) {
+    return FieldError(field, absl::StrCat(ids.size(), " sequences, at most ", context_.limits.max_texts_per_call,
+                                          " are allowed (max_texts_per_call)"));
+  }
+  sequences_.reserve(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    Encoding encoding;
+    encoding.ids = std::move(ids[i]);
+    encoding.spans.resize(encoding.ids.size());
+    encoding.special.resize(encoding.ids.size());
+    encoding.sequence_ids.resize(encoding.ids.size());
+    encoding.word_ids.resize(encoding.ids.size());
+    for (size_t t = 0; t < encoding.ids.size(); ++t) encoding.word_ids[t] = static_cast<int32_t>(t);
+    Add(std::move(encoding));
+    if (absl::Status status = CheckTokens(sequences_.back()); !status.ok()) return WithField(status, At(field, i));
+  }
+  EndValidate();
+  return absl::OkStatus();
+}
+
+void TextJob::Add(Encoding encoding) {
+  tokens_ += encoding.tokens();
+  sequences_.push_back({.encoding = std::move(encoding)});
+}
+
+absl::Status TextJob::CheckTokens(const TextSequence& sequence) const {
+  return Engine::Check(config(), sequence.encoding.ids, sequence.encoding.type_ids);
+}
+
+absl::Status TextJob::PlanAttention(const AttentionSpec& spec, int64_t max_bytes, absl::string_view field) {
+  const bool callers = max_bytes > 0 && max_bytes < context_.limits.max_attention_bytes;
+  const int64_t cap = callers ? max_bytes : context_.limits.max_attention_bytes;
+  int64_t total = 0;
+  for (TextSequence& sequence : sequences_) {
+    const Encoding& encoding = sequence.encoding;
+    auto plan = AttentionPlan::Make(spec,
+                                    {.layers = config().layers,
+                                     .heads = config().heads,
+                                     .tokens = encoding.tokens(),
+                                     .special = encoding.special,
+                                     .word_ids = encoding.word_ids},
+                                    sequences_.size() == 1 ? cap : kNoAttentionByteCap);
+    if (plan.status().code() == absl::StatusCode::kResourceExhausted) return WithReason(plan.status(), "attention_cap");
+    if (!plan.ok()) return AttentionError(plan.status(), field);
+    sequence.plan = *std::move(plan);
+    total += sequence.plan->sizes().total();
+    attention_bytes_ += sequence.plan->sizes().data + sequence.plan->sizes().statistics;
+  }
+  EndValidate();
+  if (total <= cap) return absl::OkStatus();
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                        field, ": the attention of ", sequences_.size(), " texts needs ", total,
+                        " bytes, the limit is ", cap, " (", callers ? "max_bytes" : "the server's max_attention_bytes",
+                        "); send fewer texts a call or select fewer layers or heads")),
+                    "attention_cap");
+}
+
+absl::string_view TextJob::attention_layout() const {
+  const AttentionPlan* plan = sequences_.empty() ? nullptr : sequences_[0].plan.get();
+  if (plan == nullptr) return "";
+  if (!plan->spec().maps) return "statistics";
+  return plan->spec().layout == AttentionLayout::kTopK ? "top_k" : "dense";
+}
+
+void TextJob::Start(Done done) {
+  submitted_.store(true);  // before the look at `cancelled`: Cancel does both the other way round
+  if (ticket_.cancelled.load()) {
+    return std::move(done)(absl::CancelledError("the call was cancelled"));
+  }
+  std::vector<QueueItem*> items;
+  items.reserve(sequences_.size());
+  items_.reserve(sequences_.size());
+  for (TextSequence& sequence : sequences_) {
+    items_.push_back(std::make_unique<Item>(*this, sequence));
+    items.push_back(items_.back().get());
+  }
+  EndValidate();
+  done_ = std::move(done);
+  pending_.store(static_cast<int64_t>(items.size()), std::memory_order_relaxed);
+  const absl::Status status = context_.batcher.Submit(ticket_, items);
+  // On success the call may be over by now: nothing of it may be touched.
+  if (!status.ok()) std::exchange(done_, nullptr)(SubmitError(status));
+}
+
+void TextJob::Cancel() {
+  // Before Start the ticket belongs to the thread that fills the job: it is only marked.
+  ticket_.cancelled.store(true);
+  if (submitted_.load()) context_.batcher.Cancel(ticket_);
+}
+
+void TextJob::ItemFinished(const Item& item, const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    status_.Update(status);
+    if (item.finished_at != absl::InfiniteFuture()) {
+      first_start_ = std::min(first_start_, item.started_at);
+      last_end_ = std::max(last_end_, item.finished_at);
+    }
+    attention_time_ += item.record_time();
+  }
+  // After this the job may be gone, unless it was the last item.
+  if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) Complete();
+}
+
+void TextJob::Complete() {
+  absl::Status status;
+  {
+    absl::MutexLock lock(&mutex_);
+    status = status_;
+    const absl::Time end = last_end_ == absl::InfinitePast() ? context_.batcher.Now() : last_end_;
+    const absl::Time start = std::max(mark_, std::min(first_start_, end));
+    times_.queue = start - mark_;
+    mark_ = std::max(start, end);
+    times_.compute = mark_ - start;
+  }
+  std::exchange(done_, nullptr)(status);
+}
+
+}  // namespace attnd
