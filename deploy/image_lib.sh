@@ -18,11 +18,12 @@ image_engine() {
 # buildah with a store of its own. vfs copies where overlay mounts are not allowed, as inside a chroot.
 buildah_run() { buildah --root "$storage/store" --runroot "$storage/run" --storage-driver vfs "$@"; }
 
-# Installs what building without a daemon takes: buildah, and debootstrap for the base.
+# Installs what building without a daemon takes: buildah (which asks for netavark even where it makes no network), and
+# debootstrap for the base.
 buildah_ready() {
   local missing=() p
-  for p in buildah debootstrap; do
-    command -v "$p" >/dev/null || [ -x "/usr/sbin/$p" ] || missing+=("$p")
+  for p in buildah debootstrap netavark; do
+    command -v "$p" >/dev/null || [ -x "/usr/sbin/$p" ] || [ -x "/usr/lib/podman/$p" ] || missing+=("$p")
   done
   [ ${#missing[@]} -eq 0 ] && return
   command -v apt-get >/dev/null || die "no docker, podman or buildah here, and no apt-get to install buildah with; try ./dev image"
