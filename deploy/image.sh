@@ -9,6 +9,7 @@ set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=image_lib.sh
 . "$repo/deploy/image_lib.sh"
+own_root "$0" "$@"
 
 engine='' tag=''
 while [ $# -gt 0 ]; do

@@ -18,6 +18,19 @@ image_engine() {
 # buildah with a store of its own. vfs copies where overlay mounts are not allowed, as inside a chroot.
 buildah_run() { buildah --root "$storage/store" --runroot "$storage/run" --storage-driver vfs "$@"; }
 
+# own_root SCRIPT ARGS...: in a chroot `/` is no mount point, and buildah changes how `/` propagates mounts, which only a mount
+# point can: there the script starts again with the same root, bound to itself, in a mount namespace of its own.
+own_root() {
+  if awk '$5 == "/" {found = 1} END {exit !found}' /proc/self/mountinfo; then return; fi
+  [ "$(id -u)" = 0 ] || die "inside a chroot this needs root"
+  mkdir -p /run/attnd-root
+  exec unshare --mount --propagation unchanged sh -euc '
+    mount --rbind / /run/attnd-root
+    mount --make-rprivate /run/attnd-root
+    cwd=$PWD
+    exec chroot /run/attnd-root env -C "$cwd" "$@"' sh "$@"
+}
+
 # Installs what building without a daemon takes: buildah (which asks for netavark even where it makes no network), and
 # debootstrap for the base.
 buildah_ready() {

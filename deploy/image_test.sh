@@ -10,6 +10,7 @@ set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=image_lib.sh
 . "$repo/deploy/image_lib.sh"
+own_root "$0" "$@"
 
 engine='' tag='' model=$cache/models/all-MiniLM-L6-v2
 while [ $# -gt 0 ]; do
