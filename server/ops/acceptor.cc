@@ -51,11 +51,13 @@ Acceptor::Acceptor(ListenSocket& socket, int64_t max_connections, Sink sink, Log
 Acceptor::~Acceptor() {
   Stop();
   if (stop_fd_ >= 0) close(stop_fd_);
+  if (spare_fd_ >= 0) close(spare_fd_);
 }
 
 absl::Status Acceptor::Start() {
   stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (stop_fd_ < 0) return absl::UnavailableError(absl::StrCat("eventfd: ", std::strerror(errno)));
+  spare_fd_ = OpenSpare();
   if (absl::Status status = socket_.Listen(); !status.ok()) return status;
   thread_ = std::thread([this] { Loop(); });
   return absl::OkStatus();
@@ -69,17 +71,15 @@ void Acceptor::Stop() {
 }
 
 void Acceptor::Loop() {
-  int spare = OpenSpare();
   pollfd waits[2] = {{socket_.fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}};
   for (;;) {
     if (poll(waits, 2, -1) < 0 && errno != EINTR) break;
     if (waits[1].revents != 0) break;
-    if (waits[0].revents != 0) AcceptAll(spare);
+    if (waits[0].revents != 0) AcceptAll();
   }
-  if (spare >= 0) close(spare);
 }
 
-void Acceptor::AcceptAll(int& spare) {
+void Acceptor::AcceptAll() {
   for (;;) {
     const int fd = accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
@@ -93,12 +93,14 @@ void Acceptor::AcceptAll(int& spare) {
       case EMFILE:
       case ENFILE: {
         // Without a descriptor the connection could not even be refused, and would be offered again at once, for ever.
-        if (spare >= 0) close(spare);
+        if (spare_fd_ >= 0) close(spare_fd_);
         const int refused = accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC);
-        if (refused >= 0) close(refused);
-        spare = OpenSpare();
-        Refuse("no descriptors left");
-        if (refused < 0 || spare < 0) break;
+        if (refused >= 0) {
+          Refuse("no descriptors left");
+          close(refused);
+        }
+        spare_fd_ = OpenSpare();
+        if (refused < 0 || spare_fd_ < 0) break;
         continue;
       }
       default:
@@ -122,14 +124,14 @@ void Acceptor::Take(int fd) {
       if (static_cast<int64_t>(open_.size()) >= max_connections_) full_at_ = now;
     }
     if (static_cast<int64_t>(open_.size()) >= max_connections_) {
-      close(fd);
       Refuse("max_connections");
+      close(fd);
       return;
     }
     // Numbers are given lowest first: a high one means that few are left.
     if (fd >= descriptors - kReservedDescriptors) {
-      close(fd);
       Refuse("few descriptors left");
+      close(fd);
       return;
     }
     open_[fd] = Inode(fd);

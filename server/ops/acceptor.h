@@ -42,7 +42,7 @@ class Acceptor {
 
  private:
   void Loop();
-  void AcceptAll(int& spare);
+  void AcceptAll();
   void Take(int fd) ABSL_LOCKS_EXCLUDED(mutex_);
   void Refuse(const char* reason);
   void DropClosed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -53,7 +53,8 @@ class Acceptor {
   Log& log_;
   LogLimiter refusals_{1};
   std::atomic<int64_t> refused_{0};
-  int stop_fd_ = -1;  // eventfd
+  int stop_fd_ = -1;   // eventfd
+  int spare_fd_ = -1;  // given up to accept, and so refuse, a connection when there is no other left
   absl::Mutex mutex_;
   // Who owns a descriptor does not tell when it closes it; its inode tells whether a number still is the same socket.
   absl::flat_hash_map<int, uint64_t> open_ ABSL_GUARDED_BY(mutex_);    // descriptor -> inode

@@ -9,13 +9,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "server/ops/server.h"
-#if __has_include("server/rpc/services.h")
 #include "server/rpc/services.h"
-#else  // TEMPORARY until server/rpc is there
-namespace attnd {
-static std::vector<std::unique_ptr<grpc::Service> > MakeServices(ServerContext&) { return {}; }
-}  // namespace attnd
-#endif
 
 int main(int argc, char** argv) {
   const absl::Time start = absl::Now();
