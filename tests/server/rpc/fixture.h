@@ -1,0 +1,130 @@
+// A whole server inside the test: the real gRPC surface, batcher and engine over tests/golden/bert.
+#ifndef ATTND_TESTS_SERVER_RPC_FIXTURE_H_
+#define ATTND_TESTS_SERVER_RPC_FIXTURE_H_
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "attnd/v1/attnd.grpc.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "server/ops/server.h"
+#include "server/rpc/services.h"
+#include "tests/golden/golden.h"
+
+namespace attnd {
+
+class ServerTest : public testing::Test {
+ protected:
+  ServerTest() : golden_(golden::Folder("bert") + "/golden") {
+    config_.models = {{.name = "bert", .folder = golden::Folder("bert")}};
+    config_.listen = "127.0.0.1:0";
+    config_.metrics_listen = "off";
+    config_.workers = 2;
+    config_.log_level = "off";
+    config_.drain_timeout = absl::Seconds(5);
+  }
+  ~ServerTest() override {
+    if (server_ != nullptr) server_->Shutdown();
+  }
+
+  void Start() {
+    auto server = Server::Start(config_, MakeServices);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);
+    channel_ = grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments);
+    stub_ = v1::Attnd::NewStub(channel_);
+  }
+  // A server that runs nothing for a long time: what is sent stays in the queue.
+  void StartIdle() {
+    config_.queue.max_queue_delay_us = int64_t{3600} * 1000000;
+    Start();
+  }
+
+  grpc::Status Embed(const v1::EmbedRequest& request, v1::EmbedResponse& response) {
+    grpc::ClientContext context;
+    return stub_->Embed(&context, request, &response);
+  }
+  // Waits for something that another thread is about to do.
+  static bool Eventually(const std::function<bool()>& condition) {
+    for (int i = 0; i < 10000; ++i) {
+      if (condition()) return true;
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return false;
+  }
+  int64_t Queued() { return server_->context().batcher.Stats(0).requests; }
+
+  // The fields that a status blames.
+  static std::vector<std::string> Fields(const grpc::Status& status) {
+    std::vector<std::string> fields;
+    google::rpc::Status details;
+    if (!details.ParseFromString(status.error_details())) return fields;
+    for (const auto& detail : details.details()) {
+      google::rpc::BadRequest bad;
+      if (!absl::EndsWith(detail.type_url(), "google.rpc.BadRequest") || !bad.ParseFromString(detail.value())) continue;
+      for (const auto& violation : bad.field_violations()) fields.push_back(violation.field());
+    }
+    return fields;
+  }
+  static void ExpectInvalid(const grpc::Status& status, const std::string& field, const std::string& words = "") {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status.error_message();
+    EXPECT_EQ(Fields(status), std::vector<std::string>{field}) << status.error_message();
+    EXPECT_NE(status.error_message().find(words), std::string::npos) << status.error_message();
+  }
+  // After whatever bad: the server still answers.
+  void ExpectAlive() {
+    v1::EmbedRequest request;
+    request.add_texts("still here");
+    v1::EmbedResponse response;
+    const grpc::Status status = Embed(request, response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+
+  std::vector<float> Golden(size_t i, const std::string& what) const {
+    const std::string name = std::to_string(i) + "." + what;
+    return golden_.tensors->ReadF32(name, golden_.tensors->Find(name)->shape).value();
+  }
+  // The mean of the last hidden states, as the folder's pooling is. // [hidden]
+  std::vector<float> GoldenEmbedding(size_t i) const {
+    const std::vector<float> hidden = Golden(i, "hidden");
+    const size_t tokens = golden_.Ints(i, "ids").size(), width = hidden.size() / tokens;
+    std::vector<float> mean(width);
+    for (size_t t = 0; t < tokens; ++t) {
+      for (size_t d = 0; d < width; ++d) mean[d] += hidden[t * width + d] / static_cast<float>(tokens);
+    }
+    return mean;
+  }
+  static std::vector<float> Floats(const std::string& bytes) {
+    std::vector<float> values(bytes.size() / sizeof(float));
+    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+    return values;
+  }
+  static void ExpectNear(const std::vector<float>& actual, const std::vector<float>& expected,
+                         float tolerance = 1e-4f) {
+    ASSERT_EQ(actual.size(), expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], tolerance) << "element " << i;
+  }
+
+  Config config_;
+  golden::Cases golden_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::Attnd::Stub> stub_;
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_TESTS_SERVER_RPC_FIXTURE_H_
