@@ -52,7 +52,6 @@ absl::Status AttendCall::Prepare(const v1::AttendRequest& request) {
 }
 
 void AttendCall::Ran(const absl::Status& status) {
-  monitor_.SetModel(job_.served());
   if (!status.ok()) return End(status);
   result_ = std::move(job_.sequences()[0].attention);
   WriteHeader();
@@ -119,6 +118,7 @@ void AttendCall::OnWriteDone(bool ok) {
 }
 
 void AttendCall::End(const absl::Status& status) {
+  if (job_.has_model()) monitor_.SetModel(job_.served());
   monitor_.Finish(status);
   Finish(ToGrpcStatus(status, call_));
 }

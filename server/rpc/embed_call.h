@@ -2,6 +2,8 @@
 #ifndef ATTND_SERVER_RPC_EMBED_CALL_H_
 #define ATTND_SERVER_RPC_EMBED_CALL_H_
 
+#include <utility>
+
 #include "server/rpc/embed_job.h"
 #include "server/rpc/unary.h"
 
@@ -13,7 +15,9 @@ class EmbedCall : public UnaryCall<v1::EmbedRequest, v1::EmbedResponse> {
 
  private:
   void Run() override {
-    job_.Start(request_, [this](const absl::Status& status) {
+    const v1::EmbedRequest request = std::move(request_);  // the texts are not kept while their tokens wait
+    job_.Start(request, [this](const absl::Status& status) {
+      job_.NameModel(monitor_);
       if (!status.ok()) return Fail(status);
       job_.Report(monitor_);
       Respond(job_.response());

@@ -87,7 +87,6 @@ void EmbedJob::Collect() {
 void EmbedJob::Report(CallMonitor& monitor) {
   job_.EndRespond();
   FillTimings(job_.times(), job_.total(), *response_.mutable_timings());
-  monitor.SetModel(job_.served());
   monitor.Observe(job_.times(), static_cast<int64_t>(job_.sequences().size()), job_.tokens());
   if (!job_.attention_layout().empty()) {
     monitor.ObserveAttention(job_.attention_layout(), job_.attention_bytes(), job_.attention_time());

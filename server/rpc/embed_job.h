@@ -19,6 +19,10 @@ class EmbedJob {
   void Start(const v1::EmbedRequest& request, TextJob::Done done);
   void Cancel() { job_.Cancel(); }
 
+  // Tells `monitor` whose call it is, where the request names a model that exists.
+  void NameModel(CallMonitor& monitor) const {
+    if (job_.has_model()) monitor.SetModel(job_.served());
+  }
   // After `done`, once: ends the last stage, writes the timings into the response and tells `monitor`.
   void Report(CallMonitor& monitor);
   v1::EmbedResponse& response() { return response_; }

@@ -134,6 +134,7 @@ void EmbedStreamCall::ItemDone(Item& item, const absl::Status& status) {
 grpc::ByteBuffer EmbedStreamCall::Reply(Item& item) {
   v1::EmbedStreamResponse reply;
   reply.set_id(item.id);
+  if (item.job != nullptr) item.job->NameModel(monitor_);
   if (item.status.ok()) {
     item.job->Report(monitor_);
     reply.mutable_response()->Swap(&item.job->response());
