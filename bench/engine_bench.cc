@@ -1,0 +1,182 @@
+// In-process speed of the engine on real texts, beside the ceiling: the same linears' ukernel loop and nothing else.
+//   engine_bench MODEL_FOLDER TEXTS.json [RUNS] [WORKERS] [MAPS]   MAPS: none, sink (every tile is looked at)
+// Prints one JSON object: tokens, seconds per run for the engine, for tokenising, and for the bare loop.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/aligned.h"
+#include "core/base/cpu.h"
+#include "core/engine/engine.h"
+#include "core/ops/ukernel.h"
+
+namespace attnd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double Seconds(Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); }
+
+constexpr int kBatchTokens = 1024;
+
+// Batches of texts up to the token budget, in the order given.
+std::vector<std::pair<int, int>> Batches(const std::vector<std::vector<int32_t>>& ids) {
+  std::vector<std::pair<int, int>> batches;
+  int begin = 0, tokens = 0;
+  for (int i = 0; i < static_cast<int>(ids.size()); ++i) {
+    if (tokens > 0 && tokens + static_cast<int>(ids[i].size()) > kBatchTokens) {
+      batches.emplace_back(begin, i);
+      begin = i;
+      tokens = 0;
+    }
+    tokens += static_cast<int>(ids[i].size());
+  }
+  batches.emplace_back(begin, static_cast<int>(ids.size()));
+  return batches;
+}
+
+template <typename Fn>
+double RunWorkers(int workers, int batches, const Fn& fn) {
+  std::atomic<int> next = 0;
+  const auto start = Clock::now();
+  std::vector<std::thread> threads;
+  for (int w = 0; w < workers; ++w) {
+    threads.emplace_back([&, w] {
+      for (int b; (b = next++) < batches;) fn(w, b);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return Seconds(start);
+}
+
+// The linears of every layer for `rows` rows as bare ukernel calls in Linear's order.
+class BareLoop {
+ public:
+  explicit BareLoop(const ModelConfig& config) : config_(config), block_(GetCpuPath() == CpuPath::kAvx512 ? 32 : 16) {
+    const int widest = std::max(3 * config.hidden_size, config.intermediate_size);
+    in_ = AlignedBuffer<float>(size_t{kBatchTokens + 576} * widest);
+    out_ = AlignedBuffer<float>(size_t{kBatchTokens + 576} * widest);
+    std::fill(in_.data(), in_.data() + in_.size(), 0.01f);
+    for (int l = 0; l < config.layers; ++l) {
+      for (const auto& [n, k] : Shapes()) {
+        weights_.emplace_back(size_t{1} * n * k);
+        std::fill(weights_.back().data(), weights_.back().data() + weights_.back().size(), 0.01f);
+      }
+    }
+  }
+  BareLoop(BareLoop&& other) = default;
+  void Run(int rows) {
+    size_t w = 0;
+    for (int l = 0; l < config_.layers; ++l) {
+      for (const auto& [n, k] : Shapes()) {
+        const UkernelTable* table = GetUkernelTable({.n = block_, .k = k, .lda = k, .ldb = block_, .ldc = n});
+        const float* weights = weights_[w++].data();
+        for (int panel = 0; panel < rows; panel += 128) {
+          for (int column = 0; column < n; column += block_) {
+            for (int row = panel; row < std::min(rows, panel + 128); row += 64) {
+              const int count = std::min({64, panel + 128 - row, rows - row});
+              table->Run(UkernelTable::RoundRows(count), in_.data() + size_t{1} * row * k,
+                         weights + size_t{1} * column * k, out_.data() + size_t{1} * row * n + column);
+            }
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  std::vector<std::pair<int, int>> Shapes() const {
+    const int h = config_.hidden_size, i = config_.intermediate_size;
+    return {{3 * h, h}, {h, h}, {i, h}, {h, i}};
+  }
+  ModelConfig config_;
+  int block_;
+  AlignedBuffer<float> in_, out_;
+  std::vector<AlignedBuffer<float>> weights_;
+};
+
+class Look : public AttentionSink {
+ public:
+  bool Wants(int, int) const override { return true; }
+  void Tile(const AttentionTile& tile) override { sum += tile.probabilities[0]; }
+  std::atomic<float> sum = 0;
+};
+
+int Main(int argc, char** argv) {
+  if (argc < 3) {
+    std::cerr << "usage: engine_bench MODEL_FOLDER TEXTS.json [RUNS] [WORKERS] [none|sink]\n";
+    return 2;
+  }
+  const int runs = argc > 3 ? std::stoi(argv[3]) : 3;
+  const int workers = argc > 4 ? std::stoi(argv[4]) : AvailableCpus();
+  const bool look = argc > 5 && std::string(argv[5]) == "sink";
+  GetCpuPath();
+  const auto load_start = Clock::now();
+  auto model = Model::Load(argv[1]);
+  if (!model.ok()) {
+    std::cerr << model.status() << "\n";
+    return 2;
+  }
+  nlohmann::json result = {
+      {"load_seconds", Seconds(load_start)}, {"cpu_path", std::string(CpuPathName())}, {"workers", workers}};
+  nlohmann::json texts;
+  std::ifstream(argv[2]) >> texts;
+
+  const auto tokenise_start = Clock::now();
+  std::vector<std::vector<int32_t>> ids;
+  int64_t tokens = 0;
+  for (const std::string text : texts) {
+    auto encoding =
+        (*model)->tokenizer->Encode(text, {.max_tokens = (*model)->config.max_tokens, .truncate = Truncate::kEnd});
+    ids.push_back(encoding->ids);
+    tokens += encoding->tokens();
+  }
+  result["tokenise_seconds"] = Seconds(tokenise_start);
+  result["texts"] = ids.size();
+  result["tokens"] = tokens;
+
+  const auto batches = Batches(ids);
+  const int width = (*model)->config.hidden_size;
+  std::vector<float> embeddings(ids.size() * width);
+  WorkTeam team(workers);
+  std::vector<std::unique_ptr<Engine>> engines;
+  std::vector<BareLoop> loops;
+  for (int w = 0; w < workers; ++w) {
+    engines.push_back(std::make_unique<Engine>(**model, team));
+    loops.emplace_back((*model)->config);
+  }
+  Look sink;
+  for (int run = 0; run <= runs; ++run) {
+    const double engine = RunWorkers(workers, static_cast<int>(batches.size()), [&](int w, int b) {
+      std::vector<SequenceJob> jobs;
+      for (int i = batches[b].first; i < batches[b].second; ++i) {
+        jobs.push_back(
+            {.ids = ids[i], .sink = look ? &sink : nullptr, .embedding = embeddings.data() + size_t{1} * i * width});
+      }
+      engines[w]->Run(jobs, [] { return true; }).IgnoreError();
+    });
+    const double bare = RunWorkers(workers, static_cast<int>(batches.size()), [&](int w, int b) {
+      int rows = 0;
+      for (int i = batches[b].first; i < batches[b].second; ++i) rows += static_cast<int>(ids[i].size());
+      loops[w].Run(rows);
+    });
+    if (run == 0) continue;  // warm-up
+    result["engine_seconds"].push_back(engine);
+    result["ukernel_seconds"].push_back(bare);
+    result["engine_tokens_per_second"].push_back(tokens / engine);
+    result["ratio_to_ukernel"].push_back(bare / engine);
+  }
+  std::cout << result.dump(1) << "\n";
+  return 0;
+}
+
+}  // namespace
+}  // namespace attnd
+
+int main(int argc, char** argv) { return attnd::Main(argc, argv); }
