@@ -68,6 +68,7 @@ void Acceptor::Stop() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(stop_fd_, &one, sizeof(one));
   thread_.join();
+  socket_.Close();
 }
 
 void Acceptor::Loop() {

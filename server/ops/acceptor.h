@@ -32,7 +32,7 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
 
   absl::Status Start();  // listens, and accepts on a thread of its own
-  void Stop();           // no more connections; those that are open stay. Idempotent
+  void Stop();           // closes the socket; connections that are open stay. Idempotent
 
   // Open connections: counted by looking at them, so not for hot paths.
   int64_t Connections() ABSL_LOCKS_EXCLUDED(mutex_);

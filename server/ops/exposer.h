@@ -20,6 +20,10 @@ class MetricsExposer {
   static absl::StatusOr<std::unique_ptr<MetricsExposer>> Start(
       const std::string& listen, std::vector<std::shared_ptr<prometheus::Collectable>> sources);
 
+  ~MetricsExposer();
+  MetricsExposer(const MetricsExposer&) = delete;
+  MetricsExposer& operator=(const MetricsExposer&) = delete;
+
   const std::string& address() const { return address_; }  // "127.0.0.1:9464", with the port that was bound
 
  private:

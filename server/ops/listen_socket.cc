@@ -32,8 +32,12 @@ absl::StatusOr<std::unique_ptr<ListenSocket>> ListenSocket::Bind(const std::stri
   return socket;
 }
 
-ListenSocket::~ListenSocket() {
-  if (fd_ >= 0) close(fd_);
+ListenSocket::~ListenSocket() { Close(); }
+
+void ListenSocket::Close() {
+  if (fd_ < 0) return;
+  close(fd_);
+  fd_ = -1;
   if (!path_.empty()) unlink(path_.c_str());
 }
 

@@ -16,11 +16,12 @@ class ListenSocket {
   // replaced). kUnavailable: in use, or not an address of this host; kInvalidArgument: malformed. Both name the
   // address.
   static absl::StatusOr<std::unique_ptr<ListenSocket>> Bind(const std::string& address);
-  ~ListenSocket();  // removes a Unix socket's file
+  ~ListenSocket();  // closes
   ListenSocket(const ListenSocket&) = delete;
   ListenSocket& operator=(const ListenSocket&) = delete;
 
   absl::Status Listen();                                   // from now on connections queue up
+  void Close();                                            // from now on connections are refused. Idempotent
   int fd() const { return fd_; }                           // owned; non-blocking
   const std::string& address() const { return address_; }  // with the port that was bound
   bool is_tcp() const { return path_.empty(); }
@@ -31,7 +32,7 @@ class ListenSocket {
   absl::Status BindUnix(const std::string& address);
   int fd_ = -1;
   std::string address_;
-  std::string path_;  // of a Unix socket, else empty
+  std::string path_;  // of a Unix socket, else empty; the file goes when the socket is closed
 };
 
 }  // namespace attnd

@@ -1,0 +1,188 @@
+// The whole server, without a model, over real connections.
+#include "server/ops/server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
+
+#include "absl/synchronization/notification.h"
+#include "server/ops/call_monitor.h"
+#include "server/ops/status.h"
+#include "tests/server/ops/http_get.h"
+
+namespace attnd {
+namespace {
+
+using ::testing::HasSubstr;
+
+Config TestConfig() {
+  Config config;
+  config.listen = "127.0.0.1:0";
+  config.metrics_listen = "127.0.0.1:0";
+  config.log_level = "off";
+  config.workers = 2;
+  return config;
+}
+
+std::vector<std::unique_ptr<grpc::Service>> NoServices(ServerContext&) { return {}; }
+
+std::unique_ptr<Server> StartServer(const Config& config = TestConfig()) {
+  auto server = Server::Start(config, NoServices);
+  EXPECT_TRUE(server.ok()) << server.status();
+  return server.ok() ? *std::move(server) : nullptr;
+}
+
+std::shared_ptr<grpc::Channel> Dial(const Server& server) {
+  return grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials());
+}
+
+// A unary call with a raw request; the answer goes to `response`.
+grpc::Status Call(grpc::Channel& channel, const std::string& method, const std::string& request,
+                  std::string* response = nullptr, grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
+  std::shared_ptr<grpc::Channel> alias(&channel, [](grpc::Channel*) {});
+  grpc::GenericStub stub(alias);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  context.set_compression_algorithm(compression);
+  grpc::CompletionQueue queue;
+  const grpc::Slice slice(request);
+  const grpc::ByteBuffer message(&slice, 1);
+  auto call = stub.PrepareUnaryCall(&context, method, message, &queue);
+  call->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  call->Finish(&answer, &status, nullptr);
+  void* tag;
+  bool ok;
+  queue.Next(&tag, &ok);
+  if (status.ok() && response != nullptr) {
+    std::vector<grpc::Slice> slices;
+    if (answer.Dump(&slices).ok()) {
+      for (const grpc::Slice& part : slices) response->append(reinterpret_cast<const char*>(part.begin()), part.size());
+    }
+  }
+  return status;
+}
+
+// HealthCheckRequest {service = 1}; the answer's status = 1: 1 SERVING, 2 NOT_SERVING.
+int Health(grpc::Channel& channel, const std::string& service) {
+  std::string request, response;
+  if (!service.empty()) request = std::string("\x0a") + static_cast<char>(service.size()) + service;
+  const grpc::Status status = Call(channel, "/grpc.health.v1.Health/Check", request, &response);
+  if (!status.ok()) return -static_cast<int>(status.error_code());
+  return response.size() == 2 ? response[1] : 0;
+}
+
+TEST(ServerTest, HealthPerServiceMetricsAndUnknownMethods) {
+  auto server = StartServer();
+  auto channel = Dial(*server);
+  EXPECT_EQ(Health(*channel, ""), 1);
+  EXPECT_EQ(Health(*channel, "attnd.v1.Attnd"), 1);
+  EXPECT_EQ(Health(*channel, "inference.GRPCInferenceService"), 1);
+  EXPECT_EQ(Health(*channel, "no.such.Service"), -grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(Call(*channel, "/no.such.Service/Method", "").error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  const std::string scrape = HttpGet(server->metrics_address(), "/metrics");
+  EXPECT_THAT(scrape, HasSubstr("grpc_server_handled_total{grpc_code=\"Unimplemented\",grpc_method=\"unknown\","
+                                "grpc_service=\"unknown\",grpc_type=\"unary\"} 1"));
+  EXPECT_THAT(scrape, HasSubstr("attnd_rejected_total{reason=\"unimplemented\"} 1"));
+  EXPECT_THAT(scrape, HasSubstr("attnd_connections 1"));
+  EXPECT_THAT(scrape, HasSubstr("attnd_queue_tokens{model=\"attention\"} 0"));
+  EXPECT_THAT(server->ReadyLine(absl::Milliseconds(310)),
+              HasSubstr("attnd ready in 0.31 s   no model   grpc " + server->address() + "   metrics " +
+                        server->metrics_address()));
+}
+
+TEST(ServerTest, CompressedRequestsAreRefusedBeforeTheyAreInflated) {
+  auto server = StartServer();
+  auto channel = Dial(*server);
+  const grpc::Status status =
+      Call(*channel, "/grpc.health.v1.Health/Check", std::string(4 << 20, '\0'), nullptr, GRPC_COMPRESS_GZIP);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << status.error_message();
+  EXPECT_EQ(Health(*channel, ""), 1);
+}
+
+TEST(ServerTest, OversizeMessagesAreRefused) {
+  Config config = TestConfig();
+  config.limits.max_message_bytes = 1 << 20;
+  auto server = StartServer(config);
+  auto channel = Dial(*server);
+  EXPECT_EQ(Call(*channel, "/grpc.health.v1.Health/Check", std::string(2 << 20, '\0')).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Health(*channel, ""), 1);
+}
+
+TEST(ServerTest, TwoThousandIdleConnectionsDoNotKeepOthersOut) {
+  auto server = StartServer();
+  std::vector<int> idle;
+  for (int i = 0; i < 2000; ++i) idle.push_back(Connect(server->address()));
+  EXPECT_EQ(std::count(idle.begin(), idle.end(), -1), 0);
+  auto channel = Dial(*server);
+  EXPECT_EQ(Health(*channel, ""), 1);
+  for (int fd : idle) close(fd);
+}
+
+TEST(ServerTest, ConnectionsBeyondTheBoundAreClosed) {
+  Config config = TestConfig();
+  config.max_connections = 1;
+  auto server = StartServer(config);
+  auto first = Dial(*server);
+  EXPECT_EQ(Health(*first, ""), 1);
+  grpc::ChannelArguments own_connection;
+  own_connection.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  auto second = grpc::CreateCustomChannel(server->address(), grpc::InsecureChannelCredentials(), own_connection);
+  EXPECT_EQ(Health(*second, ""), -grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Health(*first, ""), 1);
+}
+
+TEST(ServerTest, PortsInUseAreErrorsThatNameThem) {
+  auto server = StartServer();
+  Config config = TestConfig();
+  config.listen = server->address();
+  const auto same_port = Server::Start(config, NoServices);
+  EXPECT_THAT(std::string(same_port.status().message()), HasSubstr("cannot listen on " + server->address()));
+  config = TestConfig();
+  config.metrics_listen = server->metrics_address();
+  const auto same_metrics = Server::Start(config, NoServices);
+  EXPECT_THAT(std::string(same_metrics.status().message()), HasSubstr("cannot listen on " + server->metrics_address()));
+}
+
+TEST(ServerTest, AModelFolderAtFaultIsNamed) {
+  Config config = TestConfig();
+  config.models = {{.name = "broken", .folder = "/does/not/exist"}};
+  const auto server = Server::Start(config, NoServices);
+  EXPECT_THAT(std::string(server.status().message()), HasSubstr("model broken: "));
+  EXPECT_THAT(std::string(server.status().message()), HasSubstr("/does/not/exist"));
+}
+
+// A call in flight holds the drain until it ends; meanwhile health says NOT_SERVING and new work is refused.
+TEST(ServerTest, ShutdownWaitsForCallsInFlight) {
+  auto server = StartServer();
+  auto channel = Dial(*server);
+  EXPECT_EQ(Health(*channel, ""), 1);
+  ServerContext& context = server->context();
+  auto call = std::make_unique<CallMonitor>(context, context.metrics.Method("attnd.v1.Attnd", "Embed"), "test");
+  absl::Notification draining;
+  context.drain.OnStart([&] { draining.Notify(); });
+  std::thread shutdown([&] { server->Shutdown(); });
+  draining.WaitForNotification();
+  EXPECT_TRUE(context.drain.started());
+  EXPECT_EQ(Health(*channel, ""), 2);
+  EXPECT_EQ(context.drain.in_flight(), 1);
+  call->Finish(absl::OkStatus());
+  call.reset();
+  shutdown.join();
+  EXPECT_LT(Health(*channel, ""), 0);
+}
+
+TEST(ServerTest, TheDrainTimeoutEndsCallsThatDoNot) {
+  Config config = TestConfig();
+  config.drain_timeout = absl::Milliseconds(20);
+  auto server = StartServer(config);
+  ServerContext& context = server->context();
+  CallMonitor stuck(context, context.metrics.Method("attnd.v1.Attnd", "Embed"), "test");
+  server->Shutdown();  // returns although the call is still there
+  EXPECT_EQ(context.drain.in_flight(), 1);
+}
+
+}  // namespace
+}  // namespace attnd
