@@ -1,0 +1,68 @@
+#include "client/app.h"
+
+#include <CLI/CLI.hpp>
+
+#include "client/verbs/verb.h"
+
+namespace attnd {
+namespace {
+
+constexpr char kFooter[] = R"(Examples:
+  attn embed --similarity "A cat sat on the mat." "A kitten rests on a rug."
+  attn attend "The cat sat on the mat because it was tired." --head L3H7
+  attn heads "The cat sat on the mat because it was tired." --from it --to cat
+  attn stats
+
+Exit codes: 0 fine, 1 some input failed, 2 usage, 3 server unreachable.)";
+
+}  // namespace
+
+int RunAttn(const std::vector<std::string>& arguments, Io& io) {
+  CLI::App app("attn: embeddings and attention maps from an attnd server", "attn");
+  VerbContext context(io);
+  app.set_version_flag("--version", "attn " ATTND_VERSION);
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.add_option("--address", context.channel.address, "Server: host:port or unix:PATH")
+      ->envname("ATTN_ADDRESS")
+      ->capture_default_str();
+  app.add_option("--timeout", context.channel.timeout_s, "Seconds that a call may take")
+      ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+  std::string color = "auto";
+  app.add_option("--color", color, "auto, always, never; NO_COLOR is honoured")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
+  AddEmbed(app, context);
+  AddAttend(app, context);
+  AddHeads(app, context);
+  AddTokenize(app, context);
+  AddEstimate(app, context);
+  AddModels(app, context);
+  AddHealth(app, context);
+  AddStats(app, context);
+  AddBench(app, context);
+  for (CLI::App* verb : app.get_subcommands({})) verb->fallthrough();  // global options after the verb, too
+
+  // CLI11 takes parse's vector from its end.
+  std::vector<std::string> reversed;
+  for (auto it = arguments.rbegin(); it != arguments.rend(); ++it) reversed.push_back(MarkVerbatim(*it));
+  try {
+    app.parse(reversed);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success, io.out, io.err);
+  } catch (const CLI::Error& error) {
+    io.err << "attn: " << error.what() << "\nattn: see attn --help, or attn VERB --help\n";
+    return kExitUsage;
+  }
+  ApplyColorMode(io, color);
+  const int code = context.run();
+  io.out.flush();
+  if (!io.out) {
+    io.err << "attn: the output could not be written\n";
+    return kExitFailed;
+  }
+  return code;
+}
+
+}  // namespace attnd

@@ -1,0 +1,167 @@
+#include "client/bench/load.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+
+namespace attnd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Clock::duration Span(double seconds) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+double Ms(Clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+
+// The load in progress. Thread-safe.
+class Load {
+ public:
+  Load(const ChannelOptions& channel, const LoadSettings& settings, const std::vector<std::string>& texts)
+      : settings_(settings), texts_(texts) {
+    ChannelOptions own = channel;
+    own.own_connection = true;
+    for (int i = 0; i < std::max(1, settings.connections); ++i) clients_.push_back(std::make_unique<Client>(own));
+    for (const auto& client : clients_)
+      client->channel()->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    begin_ = Clock::now();
+    measured_ = begin_ + Span(settings.warmup_s);
+    end_ = measured_ + Span(settings.duration_s);
+  }
+
+  // One caller of the closed loop.
+  void Call(int caller) {
+    const Client& client = *clients_[caller % clients_.size()];
+    std::vector<CallSample> samples;
+    std::string error;
+    for (Clock::time_point start = Clock::now(); start < end_; start = Clock::now()) {
+      const v1::EmbedRequest request = NextRequest();
+      grpc::ClientContext context;
+      client.Prepare(context);
+      v1::EmbedResponse response;
+      const grpc::Status status = client.stub().Embed(&context, request, &response);
+      if (!status.ok() && error.empty()) error = client.Message(status);
+      if (start >= measured_) samples.push_back(Sample(Ms(Clock::now() - start), status, response));
+      // A server that refuses at once is not to be hammered.
+      if (!status.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    Keep(std::move(samples), error);
+  }
+
+  // All of the open loop: Poisson arrivals until the end, then waits for what is under way.
+  void Arrive() {
+    std::mt19937_64 random(settings_.seed);
+    std::uniform_real_distribution<double> uniform(0.0, 1.0);
+    for (Clock::time_point due = begin_; due < end_;) {
+      std::this_thread::sleep_until(due);
+      Start(due);
+      due += Span(-std::log(1.0 - uniform(random)) / settings_.rate);
+    }
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return under_way_ == 0; });
+  }
+
+  double Share() const { return std::clamp(Ms(Clock::now() - begin_) / Ms(end_ - begin_), 0.0, 1.0); }
+
+  LoadResult Finish() {
+    std::lock_guard lock(mutex_);
+    result_.seconds = std::max(1e-9, Ms(last_ - measured_) / 1e3);
+    return std::move(result_);
+  }
+
+ private:
+  struct Open {
+    grpc::ClientContext context;
+    v1::EmbedRequest request;
+    v1::EmbedResponse response;
+  };
+
+  v1::EmbedRequest NextRequest() {
+    v1::EmbedRequest request;
+    request.set_model(settings_.model);
+    request.set_truncate(settings_.truncate);
+    const uint64_t first = next_.fetch_add(settings_.texts_per_call);
+    for (int i = 0; i < settings_.texts_per_call; ++i) request.add_texts(texts_[(first + i) % texts_.size()]);
+    return request;
+  }
+
+  void Start(Clock::time_point due) {
+    auto open = std::make_shared<Open>();
+    open->request = NextRequest();
+    const Client& client = *clients_[turn_++ % clients_.size()];
+    client.Prepare(open->context);
+    {
+      std::lock_guard lock(mutex_);
+      ++under_way_;
+    }
+    client.stub().async()->Embed(&open->context, &open->request, &open->response,
+                                 [this, open, due, &client](const grpc::Status& status) {
+                                   const double latency_ms = Ms(Clock::now() - due);
+                                   std::vector<CallSample> samples;
+                                   if (due >= measured_) samples.push_back(Sample(latency_ms, status, open->response));
+                                   Keep(std::move(samples), status.ok() ? "" : client.Message(status));
+                                   std::lock_guard lock(mutex_);
+                                   --under_way_;
+                                   changed_.notify_all();
+                                 });
+  }
+
+  static CallSample Sample(double latency_ms, const grpc::Status& status, const v1::EmbedResponse& response) {
+    return {latency_ms, response.timings(), response.tokens(), status.error_code()};
+  }
+
+  void Keep(std::vector<CallSample> samples, const std::string& error) {
+    std::lock_guard lock(mutex_);
+    if (result_.first_error.empty()) result_.first_error = error;
+    if (!samples.empty()) last_ = Clock::now();
+    std::move(samples.begin(), samples.end(), std::back_inserter(result_.samples));
+  }
+
+  const LoadSettings& settings_;
+  const std::vector<std::string>& texts_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  Clock::time_point begin_, measured_, end_;  // constant after construction
+  std::atomic<uint64_t> next_{0};
+  uint64_t turn_ = 0;  // of the open loop's thread
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int under_way_ = 0;       // guarded by mutex_
+  Clock::time_point last_;  // guarded by mutex_
+  LoadResult result_;       // guarded by mutex_
+};
+
+}  // namespace
+
+LoadResult RunLoad(const ChannelOptions& channel, const LoadSettings& settings, const std::vector<std::string>& texts,
+                   const std::function<void(double)>& progress) {
+  Load load(channel, settings, texts);
+  std::vector<std::thread> threads;
+  std::atomic<int> running{0};
+  const auto spawn = [&](auto work) {
+    ++running;
+    threads.emplace_back([&running, work] {
+      work();
+      --running;
+    });
+  };
+  if (settings.rate > 0) {
+    spawn([&load] { load.Arrive(); });
+  } else {
+    for (int i = 0; i < settings.concurrency; ++i) spawn([&load, i] { load.Call(i); });
+  }
+  while (running > 0) {
+    progress(load.Share());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  for (std::thread& thread : threads) thread.join();
+  return load.Finish();
+}
+
+}  // namespace attnd

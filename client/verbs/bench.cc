@@ -1,0 +1,142 @@
+// attn bench: how fast the server answers.
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/bench/load.h"
+#include "client/bench/report.h"
+#include "client/bench/texts.h"
+#include "client/format.h"
+#include "client/input.h"
+#include "client/render/heads.h"
+#include "client/verbs/verb.h"
+
+namespace attnd {
+namespace {
+
+constexpr char kExamples[] = R"(  attn bench
+  attn bench --concurrency 8 --texts-per-call 32 --duration 20
+  attn bench --rate 200 --save before.json
+  attn bench --rate 200 --compare before.json
+  attn bench --file sentences.txt -o md
+
+Closed loop: each caller waits for its answer. With --rate, calls arrive as a Poisson process and latency counts from when a
+call was due. transport: the client's time less the server's.)";
+
+struct BenchOptions {
+  LoadSettings load;
+  TextOptions text{.model = "", .truncate = "end"};
+  int connections = 0;
+  int words = 32;
+  std::string file;
+  std::string format = "table";
+  std::string save;
+  std::string compare;
+};
+
+absl::StatusOr<std::vector<std::string>> LoadTexts(const BenchOptions& options, Io& io) {
+  if (options.file.empty()) return MakeTexts(2048, options.words, options.load.seed);
+  std::vector<std::string> texts;
+  TextSource source({absl::StrCat("@", options.file)}, io);
+  for (Text text; source.Next(text);) {
+    if (!text.text.empty() && IsUtf8(text.text)) texts.push_back(text.text);
+  }
+  if (!source.status().ok()) return source.status();
+  if (texts.empty()) return absl::InvalidArgumentError(absl::StrCat(options.file, " holds no text"));
+  return texts;
+}
+
+int Run(VerbContext& context, BenchOptions& options) {
+  Io& io = context.io;
+  LoadSettings& load = options.load;
+  load.model = options.text.model;
+  load.truncate = options.text.truncation();
+  load.connections = options.connections > 0 ? options.connections : std::clamp(load.concurrency, 1, 16);
+  const auto texts = LoadTexts(options, io);
+  if (!texts.ok()) return context.Fail(texts.status());
+  std::string earlier;
+  if (!options.compare.empty()) {
+    std::ifstream file(options.compare);
+    std::stringstream bytes;
+    bytes << file.rdbuf();
+    earlier = bytes.str();
+    if (const auto known = CompareReports(earlier, {}); !known.ok()) {
+      return context.Usage(absl::StrCat(options.compare, ": ", known.status().message()));
+    }
+  }
+
+  // One call first: what fails it would fail all.
+  grpc::ClientContext call;
+  context.client().Prepare(call);
+  v1::EmbedRequest request;
+  request.set_model(load.model);
+  request.set_truncate(load.truncate);
+  request.add_texts(texts->front());
+  v1::EmbedResponse response;
+  const grpc::Status status = context.client().stub().Embed(&call, request, &response);
+  if (!status.ok()) return context.Fail(status);
+
+  const LoadResult result = RunLoad(context.channel, load, *texts, [&](double share) {
+    if (!io.err_terminal) return;
+    io.err << "\r\x1b[K" << PadRight(Bar(share, 30, false), 30) << absl::StrFormat(" %3.0f %%", share * 100)
+           << std::flush;
+  });
+  if (io.err_terminal) io.err << "\r\x1b[K";
+  const BenchReport report = MakeReport(load, result);
+  if (options.format == "table") io.out << ReportTable(report, io);
+  if (options.format == "md") io.out << ReportMarkdown(report);
+  if (options.format == "csv") io.out << ReportCsv(report);
+  if (options.format == "json") io.out << ReportJson(report);
+  if (!options.compare.empty()) {
+    std::ostream& out = options.format == "table" || options.format == "md" ? io.out : io.err;
+    out << "\n" << *CompareReports(earlier, report);
+  }
+  if (!options.save.empty()) {
+    std::ofstream file(options.save);
+    file << ReportJson(report);
+    file.close();
+    if (!file) return context.Fail(absl::PermissionDeniedError(absl::StrCat("cannot write ", options.save)));
+  }
+  if (!result.first_error.empty()) io.err << "attn: the first failed call: " << result.first_error << "\n";
+  return report.errors.empty() ? kExitOk : kExitFailed;
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, VerbContext& context) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* verb = AddVerb(app, context, "bench", "Measure throughput and latency of Embed", kExamples,
+                           [&context, options] { return Run(context, *options); });
+  LoadSettings& load = options->load;
+  verb->add_option("-c,--concurrency", load.concurrency, "Callers of the closed loop")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  verb->add_option("-n,--texts-per-call", load.texts_per_call, "Texts of each call")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  verb->add_option("--rate", load.rate, "Calls per second: an open loop, Poisson arrivals")
+      ->check(CLI::Range(0.001, 1e6));
+  verb->add_option("--duration", load.duration_s, "Seconds that are measured")
+      ->check(CLI::Range(0.01, 86400.0))
+      ->capture_default_str();
+  verb->add_option("--warmup", load.warmup_s, "Seconds before that")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  verb->add_option("--connections", options->connections, "Connections; default: one a caller, at most 16")
+      ->check(CLI::Range(1, 4096));
+  verb->add_option("--file", options->file, "Texts from the lines of this file");
+  verb->add_option("--words", options->words, "Median words of the texts made where there is no file")
+      ->check(CLI::Range(1, 350))
+      ->capture_default_str();
+  verb->add_option("--seed", load.seed, "Of the texts and the arrivals")->capture_default_str();
+  verb->add_option("-o,--output", options->format, "table, md, csv, json")
+      ->check(CLI::IsMember({"table", "md", "csv", "json"}))
+      ->capture_default_str();
+  verb->add_option("--save", options->save, "Write the JSON report to this file, too");
+  verb->add_option("--compare", options->compare, "Show the change since this JSON report");
+  AddTextOptions(verb, options->text);
+}
+
+}  // namespace attnd

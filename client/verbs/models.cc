@@ -1,0 +1,78 @@
+// attn models: what the server serves.
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/format.h"
+#include "client/render/palette.h"
+#include "client/verbs/verb.h"
+#include "nlohmann/json.hpp"
+
+namespace attnd {
+namespace {
+
+int Run(VerbContext& context, bool json) {
+  grpc::ClientContext call;
+  context.client().Prepare(call);
+  v1::ListModelsResponse response;
+  const grpc::Status status = context.client().stub().ListModels(&call, {}, &response);
+  if (!status.ok()) return context.Fail(status);
+  if (json) {
+    nlohmann::json models = nlohmann::json::array();
+    for (const auto& model : response.models()) {
+      models.push_back({{"name", model.name()},
+                        {"architecture", model.architecture()},
+                        {"precision", model.precision()},
+                        {"cpu_path", model.cpu_path()},
+                        {"dimensions", model.dimensions()},
+                        {"layers", model.layers()},
+                        {"heads", model.heads()},
+                        {"max_tokens", model.max_tokens()},
+                        {"vocabulary_size", model.vocabulary_size()},
+                        {"pooling", model.pooling()},
+                        {"normalize", model.normalize()},
+                        {"weight_bytes", model.weight_bytes()},
+                        {"calls", std::vector<std::string>(model.calls().begin(), model.calls().end())}});
+    }
+    const auto& limits = response.limits();
+    context.io.out << nlohmann::json({{"models", models},
+                                      {"server_version", response.server_version()},
+                                      {"limits",
+                                       {{"max_texts_per_call", limits.max_texts_per_call()},
+                                        {"max_text_bytes", limits.max_text_bytes()},
+                                        {"max_message_bytes", limits.max_message_bytes()},
+                                        {"max_attention_bytes", limits.max_attention_bytes()},
+                                        {"max_queue_tokens", limits.max_queue_tokens()},
+                                        {"max_queue_requests", limits.max_queue_requests()}}}})
+                          .dump()
+                   << "\n";
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"model", "architecture", "precision", "cpu", "dimensions", "layers x heads", "tokens", "pooling", "weights"}};
+  const auto number = [](int64_t value) { return value > 0 ? Thousands(value) : std::string("-"); };
+  for (const auto& model : response.models()) {
+    rows.push_back({model.name(), model.architecture(), model.precision(), model.cpu_path(), number(model.dimensions()),
+                    model.layers() > 0 ? absl::StrCat(model.layers(), " x ", model.heads()) : "-",
+                    number(model.max_tokens()), model.pooling().empty() ? "-" : model.pooling(),
+                    model.weight_bytes() > 0 ? Bytes(model.weight_bytes()) : "-"});
+  }
+  const auto& limits = response.limits();
+  context.io.out << Table(rows, {0, 1, 2, 3, 7})
+                 << Dim(absl::StrCat("attnd ", response.server_version(), " at ", context.client().address(),
+                                     "; at most ", Count(limits.max_texts_per_call(), "text"), " a call, ",
+                                     Bytes(limits.max_text_bytes()), " a text, ", Bytes(limits.max_attention_bytes()),
+                                     " of maps a call"),
+                        context.io.colors)
+                 << "\n";
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddModels(CLI::App& app, VerbContext& context) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* verb = AddVerb(app, context, "models", "What the server serves, and its limits",
+                           "  attn models\n  attn models --json", [&context, json] { return Run(context, *json); });
+  verb->add_flag("--json", *json, "As JSON");
+}
+
+}  // namespace attnd
