@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/ops/status.h"
-#include "server/rpc/attention_spec.h"
 #include "server/rpc/oip_parameters.h"
 #include "server/rpc/oip_tensors.h"
 
@@ -101,6 +101,16 @@ absl::StatusOr<Truncate> ReadTruncate(const OipParameters& parameters, bool is_t
   return FieldError("parameters.truncate", R"(it must be "refuse", "end" or "start")");
 }
 
+// "heads: ..." of HeadSelection as an error of the parameter "heads".
+absl::Status SelectionError(const absl::Status& status) {
+  for (const absl::string_view name : {"layers", "heads"}) {
+    if (!absl::StartsWith(status.message(), absl::StrCat(name, ": "))) continue;
+    return WithField(absl::Status(status.code(), status.message().substr(name.size() + 2)),
+                     absl::StrCat("parameters.", name));
+  }
+  return WithField(status, "parameters");
+}
+
 }  // namespace
 
 absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::ModelInferRequest& message,
@@ -125,7 +135,7 @@ absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::Model
   const auto heads = parameters.Text("heads");
   if (!heads.ok()) return heads.status();
   auto selection = HeadSelection::ParseCross(layers->value_or(""), heads->value_or(""), config.layers, config.heads);
-  if (!selection.ok()) return AttentionError(selection.status(), "parameters");
+  if (!selection.ok()) return SelectionError(selection.status());
   request.selection = *std::move(selection);
   return request;
 }

@@ -17,9 +17,19 @@
 namespace attnd {
 
 // In the order of ReadOipOutputs; the first one is the default.
-enum OipEncoderOutput { kOutEmbedding, kOutLastHidden, kOutAttention, kOutEntropy, kOutTokenIds, kOutTokenCount };
-inline constexpr std::array<absl::string_view, 6> kOipEncoderOutputs = {
-    "embedding", "last_hidden_state", "attention", "attention_entropy", "token_ids", "token_count"};
+enum OipEncoderOutput {
+  kOutEmbedding,
+  kOutLastHidden,
+  kOutAttention,
+  kOutEntropy,
+  kOutTokenIds,
+  kOutTokenCount,
+  kOutTokens,
+  kOutTokenSpans
+};
+inline constexpr std::array<absl::string_view, 8> kOipEncoderOutputs = {
+    "embedding", "last_hidden_state", "attention", "attention_entropy",
+    "token_ids", "token_count",       "tokens",    "token_spans"};
 
 // A request to an encoder, checked but for the texts themselves.
 struct OipEncoderRequest {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -115,7 +116,8 @@ absl::Status OipEncoderCall::TakeSequences() {
 absl::Status OipEncoderCall::CheckSizes() const {
   const int64_t limit = context_.limits.max_attention_bytes;
   int64_t total = 0;
-  for (const OipEncoderOutput output : {kOutLastHidden, kOutAttention, kOutEntropy, kOutTokenIds}) {
+  for (const OipEncoderOutput output :
+       {kOutLastHidden, kOutAttention, kOutEntropy, kOutTokenIds, kOutTokens, kOutTokenSpans}) {
     if (!asked_.Wants(output)) continue;
     if (__builtin_add_overflow(total, OipBytes(OipType::kFp32, Shape(output)), &total)) {
       total = std::numeric_limits<int64_t>::max();
@@ -169,9 +171,12 @@ std::vector<int64_t> OipEncoderCall::Shape(OipEncoderOutput output) const {
     case kOutEntropy:
       return {texts_, layers, heads, length_};
     case kOutTokenIds:
+    case kOutTokens:
       return {texts_, length_};
     case kOutTokenCount:
       return {texts_};
+    case kOutTokenSpans:
+      return {texts_, length_, 2};
   }
   return {};
 }
@@ -232,6 +237,27 @@ void OipEncoderCall::AddTokens() {
   if (asked_.Wants(kOutTokenCount)) {
     int32_t* to = Add<int32_t>(kOutTokenCount);
     for (const TextSequence& sequence : job_.sequences()) *to++ = sequence.encoding.tokens();
+  }
+  if (asked_.Wants(kOutTokens)) {
+    std::vector<std::string> tokens(static_cast<size_t>(texts_ * length_));
+    auto row = tokens.begin();
+    for (const TextSequence& sequence : job_.sequences()) {
+      std::transform(sequence.encoding.ids.begin(), sequence.encoding.ids.end(), row,
+                     [this](int32_t id) { return model_.model->tokenizer->TokenText(id); });
+      row += length_;
+    }
+    AddOipByteStrings(kOipEncoderOutputs[kOutTokens], Shape(kOutTokens), tokens, response_);
+  }
+  if (asked_.Wants(kOutTokenSpans)) {
+    int32_t* row = Add<int32_t>(kOutTokenSpans);
+    for (const TextSequence& sequence : job_.sequences()) {
+      int32_t* to = row;
+      for (const TextSpan& span : sequence.encoding.spans) {
+        *to++ = span.begin;
+        *to++ = span.end;
+      }
+      row += 2 * length_;
+    }
   }
 }
 

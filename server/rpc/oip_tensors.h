@@ -81,6 +81,9 @@ int64_t OipBytes(OipType type, absl::Span<const int64_t> shape);
 // Appends an output of zeros; the result is its bytes, row-major, aligned for the type, to be filled in.
 char* AddOipOutput(absl::string_view name, OipType type, absl::Span<const int64_t> shape,
                    inference::ModelInferResponse& response);
+// Appends an output of BYTES: `elements`, as many as `shape` has.
+void AddOipByteStrings(absl::string_view name, absl::Span<const int64_t> shape, absl::Span<const std::string> elements,
+                       inference::ModelInferResponse& response);
 
 }  // namespace attnd
 

@@ -134,6 +134,16 @@ class Tritonclient(unittest.TestCase):
                                                   numpy_input("attention_mask", mask, "INT64")])
         np.testing.assert_allclose(from_ids.as_numpy("embedding"), from_text.as_numpy("embedding"), atol=1e-6)
 
+    def test_tokens(self):
+        result = self.client.infer(self.model, [text_input(TEXTS)],
+                                   outputs=outputs("tokens", "token_spans", "token_count"))
+        tokens, spans, counts = (result.as_numpy(name) for name in ("tokens", "token_spans", "token_count"))
+        self.assertEqual(tokens.shape, (3, counts.max()))
+        for i, text in enumerate(TEXTS):
+            self.assertEqual(b"".join(tokens[i, counts[i]:]), b"")
+            for token, (begin, end) in zip(tokens[i, 1:counts[i] - 1], spans[i, 1:]):
+                self.assertEqual(token.decode().removeprefix("##"), text[begin:end].lower())
+
     def test_attention_operator(self):
         random = np.random.default_rng(1)
         query = random.standard_normal((2, 4, 9, 16), np.float32)
