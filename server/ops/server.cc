@@ -1,11 +1,13 @@
 #include "server/ops/server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/health_check_service_interface.h>
 
 #include <utility>
 
+#include "absl/base/call_once.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -43,6 +45,24 @@ class UnknownMethods : public grpc::CallbackGenericService {
   ServerContext& context_;
 };
 
+Log* grpc_log = nullptr;  // never freed: gRPC's threads may write until the process ends
+
+// gRPC's own errors, a few a second since callers can cause them, in the format of the other lines.
+void GrpcLog(gpr_log_func_args* line) {
+  static LogLimiter& limiter = *new LogLimiter(2);
+  int64_t suppressed = 0;
+  if (line->severity < GPR_LOG_SEVERITY_ERROR || !limiter.Allow(absl::Now(), suppressed)) return;
+  grpc_log->Warn("grpc", {{"message", std::string(line->message)}, {"suppressed", suppressed}});
+}
+
+void RouteGrpcLog(Log::Format format, const std::string& level) {
+  static absl::once_flag once;
+  absl::call_once(once, [&] {
+    grpc_log = new Log(format, level);
+    gpr_set_log_function(GrpcLog);
+  });
+}
+
 constexpr const char* kServices[] = {"", "attnd.v1.Attnd", "inference.GRPCInferenceService"};
 
 }  // namespace
@@ -50,6 +70,7 @@ constexpr const char* kServices[] = {"", "attnd.v1.Attnd", "inference.GRPCInfere
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, const ServiceFactory& make_services,
                                                       std::unique_ptr<ModelRegistry> models) {
   RaiseDescriptorLimit();
+  RouteGrpcLog(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level);
   auto server = std::unique_ptr<Server>(new Server(config));
   auto socket = ListenSocket::Bind(config.listen);
   if (!socket.ok()) return socket.status();
