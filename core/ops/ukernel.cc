@@ -103,12 +103,30 @@ class MatmulKernel final : public Ukernel {
   dnnl::matmul matmul_;
 };
 
+// One column: dnnl::matmul (3.7.2) gives wrong results where the rows of C are further apart than its one column.
+class ColumnKernel final : public Ukernel {
+ public:
+  ColumnKernel(const UkernelShape& shape, int rows) : shape_(shape), rows_(rows) {}
+  void Run(const float* a, const float* b, float* c) const override {
+    for (int r = 0; r < rows_; ++r) {
+      float sum = shape_.accumulate ? c[int64_t{r} * shape_.ldc] : 0.0f;
+      for (int k = 0; k < shape_.k; ++k) sum += a[int64_t{r} * shape_.lda + k] * b[int64_t{k} * shape_.ldb];
+      c[int64_t{r} * shape_.ldc] = sum;
+    }
+  }
+
+ private:
+  const UkernelShape shape_;
+  const int rows_;
+};
+
 std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
 #ifdef ATTND_HAVE_UKERNEL
   if (!force_matmul.load(std::memory_order_relaxed)) {
     if (auto kernel = BrgemmKernel::Make(shape, rows)) return kernel;
   }
 #endif
+  if (shape.n == 1) return std::make_unique<ColumnKernel>(shape, rows);
   return std::make_unique<MatmulKernel>(shape, rows);
 }
 

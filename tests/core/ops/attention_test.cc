@@ -1,0 +1,110 @@
+// Attention against its definition in double.
+#include "core/ops/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+namespace attnd {
+namespace {
+
+struct Shape {
+  int queries, keys, head_dim, value_dim;
+};
+
+struct Case {
+  Shape shape;
+  bool causal;
+  bool masked;
+  float scale;
+};
+
+class AttentionTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(AttentionTest, IsItsDefinition) {
+  const auto [shape, causal, masked, scale] = GetParam();
+  const auto [n, m, d, v] = shape;
+  // Rows wider than the head, as they lie in a joined query-key-value tensor.
+  const int query_stride = d + 3, key_stride = d + 5, value_stride = v + 7, output_stride = v + 2;
+  std::mt19937 random(n * 31 + m);
+  std::normal_distribution<float> normal;
+  const auto fill = [&](int size) {
+    std::vector<float> values(size);
+    for (float& value : values) value = normal(random);
+    return values;
+  };
+  const std::vector<float> query = fill(n * query_stride), key = fill(m * key_stride), value = fill(m * value_stride);
+  std::vector<float> output(n * output_stride, 42.0f);
+  std::vector<uint8_t> mask(n * m, 1);
+  if (masked) {
+    for (uint8_t& visible : mask) visible = random() % 3 != 0;
+    std::fill(mask.begin(), mask.begin() + m, 0);  // the first query sees nothing
+  }
+  const AttentionHead head = {.query = query.data(),
+                              .key = key.data(),
+                              .value = value.data(),
+                              .output = output.data(),
+                              .query_stride = query_stride,
+                              .key_stride = key_stride,
+                              .value_stride = value_stride,
+                              .output_stride = output_stride,
+                              .queries = n,
+                              .keys = m,
+                              .head_dim = d,
+                              .value_dim = v,
+                              .scale = scale,
+                              .causal = causal,
+                              .mask = masked ? mask.data() : nullptr,
+                              .mask_stride = m};
+  std::vector<float> probabilities(n * m, -1.0f);
+  std::vector<float> lse(n);
+  const auto keep = [&](int begin, int count, const float* p, int stride, const float* log_sum_exp) {
+    for (int r = 0; r < count; ++r) {
+      std::copy(p + r * stride, p + r * stride + m, probabilities.begin() + (begin + r) * m);
+      lse[begin + r] = log_sum_exp[r];
+    }
+  };
+  const ProbabilityFn see = keep;
+  AttentionScratch scratch;
+  // Two calls, as two lanes would share the rows.
+  AttendRows(head, 0, n / 3, scratch, &see);
+  AttendRows(head, n / 3, n, scratch, &see);
+
+  for (int i = 0; i < n; ++i) {
+    std::vector<double> p(m, 0.0);
+    double sum = 0;
+    for (int j = 0; j < m; ++j) {
+      if ((masked && mask[i * m + j] == 0) || (causal && j > i + m - n)) continue;
+      double score = 0;
+      for (int c = 0; c < d; ++c) score += double{query[i * query_stride + c]} * key[j * key_stride + c];
+      p[j] = std::exp(score * scale);
+      sum += p[j];
+    }
+    for (int j = 0; j < m; ++j) {
+      p[j] = sum == 0 ? 0 : p[j] / sum;
+      ASSERT_NEAR(probabilities[i * m + j], p[j], 1e-5) << i << "," << j;
+    }
+    if (sum > 0) {
+      EXPECT_NEAR(lse[i], std::log(sum), 1e-4);
+    }
+    for (int c = 0; c < v; ++c) {
+      double expected = 0;
+      for (int j = 0; j < m; ++j) expected += p[j] * value[j * value_stride + c];
+      ASSERT_NEAR(output[i * output_stride + c], expected, 1e-5) << i << "," << c;
+    }
+    for (int c = v; c < output_stride; ++c) EXPECT_EQ(output[i * output_stride + c], 42.0f);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, AttentionTest,
+    ::testing::Values(Case{{1, 1, 32, 32}, false, false, 0.2f}, Case{{45, 45, 32, 32}, false, false, 0.18f},
+                      Case{{64, 64, 64, 64}, true, false, 0.125f}, Case{{130, 130, 32, 32}, false, true, 0.18f},
+                      Case{{70, 300, 24, 40}, true, true, 0.2f}, Case{{5, 17, 7, 100}, false, true, 0.3f},
+                      Case{{40, 1100, 16, 16}, true, false, 0.25f}, Case{{9, 5, 8, 8}, true, false, 0.3f},
+                      Case{{12, 20, 8, 8}, true, true, -0.3f}, Case{{12, 20, 8, 8}, false, true, 0.0f}));
+
+}  // namespace
+}  // namespace attnd
