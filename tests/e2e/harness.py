@@ -70,11 +70,16 @@ def environment(extra=None):
     return {**kept, **(extra or {})}
 
 
+def free_ports(flags):
+    """What makes attnd listen on free ports, where `flags` do not say otherwise."""
+    return [text for flag in ("--listen", "--metrics-listen") if flag not in flags for text in (flag, "127.0.0.1:0")]
+
+
 class Server:
     """attnd on free ports. A context manager: its end is SIGTERM and exit code 0, whatever the test did."""
 
     def __init__(self, *flags, models=(BERT,), files=None, env=None):
-        command = [BIN / "attnd", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        command = [BIN / "attnd", *free_ports(flags)]
         for model in models:
             command += ["--model", model]
 
