@@ -86,6 +86,7 @@ class Load {
     v1::EmbedRequest request;
     request.set_model(settings_.model);
     request.set_truncate(settings_.truncate);
+    if (settings_.attention.has_value()) *request.mutable_attention() = *settings_.attention;
     const uint64_t first = next_.fetch_add(settings_.texts_per_call);
     for (int i = 0; i < settings_.texts_per_call; ++i) request.add_texts(texts_[(first + i) % texts_.size()]);
     return request;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct LoadSettings {
   double warmup_s = 1;  // not measured
   double duration_s = 10;
   uint32_t seed = 1;
+  std::optional<v1::AttentionSpec> attention;  // asked of every text
 };
 
 struct CallSample {

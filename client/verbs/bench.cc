@@ -1,6 +1,7 @@
 // attn bench: how fast the server answers.
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -34,7 +35,17 @@ struct BenchOptions {
   std::string format = "table";
   std::string save;
   std::string compare;
+  std::string attention = "none";
 };
+
+// What "--attention" asks of every text, beside its vector.
+std::optional<v1::AttentionSpec> BenchAttention(const std::string& kind) {
+  if (kind == "none") return std::nullopt;
+  v1::AttentionSpec spec;
+  spec.set_content(kind == "statistics" ? v1::ATTENTION_CONTENT_STATISTICS : v1::ATTENTION_CONTENT_MAPS);
+  if (kind == "one") spec.set_select("L0H0");
+  return spec;
+}
 
 absl::StatusOr<std::vector<std::string>> LoadTexts(const BenchOptions& options, Io& io) {
   if (options.file.empty()) return MakeTexts(2048, options.words, options.load.seed);
@@ -53,6 +64,7 @@ int Run(VerbContext& context, BenchOptions& options) {
   LoadSettings& load = options.load;
   load.model = options.text.model;
   load.truncate = options.text.truncation();
+  load.attention = BenchAttention(options.attention);
   load.connections = options.connections > 0 ? options.connections : std::clamp(load.concurrency, 1, 16);
   const auto texts = LoadTexts(options, io);
   if (!texts.ok()) return context.Fail(texts.status());
@@ -136,6 +148,10 @@ void AddBench(CLI::App& app, VerbContext& context) {
       ->capture_default_str();
   verb->add_option("--save", options->save, "Write the JSON report to this file, too");
   verb->add_option("--compare", options->compare, "Show the change since this JSON report");
+  verb->add_option("--attention", options->attention,
+                   "Attention asked of each text: none, statistics (all heads), one (the map L0H0), all (maps, f32)")
+      ->check(CLI::IsMember({"none", "statistics", "one", "all"}))
+      ->capture_default_str();
   AddTextOptions(verb, options->text);
 }
 
