@@ -45,7 +45,10 @@ case $engine in
   buildah)
     buildah_ready
     base_ready
-    buildah_run build --isolation chroot --network host --pull=never --layers --format docker \
+    # Without the right to raise limits, buildah's own wish for descriptors and processes would be refused.
+    limits=(--ulimit "nofile=$(ulimit -Sn):$(ulimit -Hn)")
+    if [ "$(ulimit -Hu)" != unlimited ]; then limits+=(--ulimit "nproc=$(ulimit -Su):$(ulimit -Hu)"); fi
+    buildah_run build "${limits[@]}" --isolation chroot --network host --pull=never --layers --format docker \
       --build-arg "BASE=$base_image" "${arguments[@]}" "$repo"
     mkdir -p "$repo/build/image"
     rm -f "$repo/build/image/attnd.tar"
