@@ -12,6 +12,7 @@ import math
 import re
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -23,6 +24,8 @@ def get(base, path, **parameters):
             return json.load(response)
     except urllib.error.HTTPError as error:
         return json.loads(error.read() or b"{}") | {"status": "error"}
+    except OSError as error:  # not up yet
+        return {"status": "error", "error": str(error)}
 
 
 def substitute(query, variables):
@@ -53,10 +56,6 @@ def main():
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             variables[variable["name"]] = variable["allValue"]
-            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"]).groups()
-            values = get(base, f"/api/v1/label/{label}/values", **{"match[]": metric}).get("data", [])
-            print(f"{'ok   ' if values else 'FAIL '} ${variable['name']}: {', '.join(values)}")
-            failures += [] if values else [variable["name"]]
         elif variable["type"] == "textbox":
             variables[variable["name"]] = variable["query"]
 
@@ -78,6 +77,12 @@ def main():
     for i, why in waiting.items():
         print(f"FAIL  {queries[i][0]} [{queries[i][1]}]: {why}: {queries[i][2]}")
         failures.append(queries[i][0])
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"]).groups()
+            values = get(base, f"/api/v1/label/{label}/values", **{"match[]": metric}).get("data", [])
+            print(f"{'ok   ' if values else 'FAIL '} ${variable['name']}: {', '.join(values)}")
+            failures += [] if values else [variable["name"]]
     print(f"{len(queries) - len(waiting)} of {len(queries)} queries of {len(panels)} panels returned data")
     sys.exit(1 if failures else 0)
 
