@@ -3,8 +3,8 @@
 usage: dashboard_test.py DASHBOARD.json http://HOST:PORT [SECONDS]
 
 Grafana's own variables are replaced as Grafana would, those of the dashboard by their defaults ("All" for the lists, whose own
-queries are evaluated, too). A query that returns only NaN counts as one without data. Waits up to SECONDS for the last of them:
-a rate needs a few scrapes.
+queries are evaluated, too). A query that returned only NaN or zeros in the last minute counts as one without data: the load is such
+that everything moves. Waits up to SECONDS for the last of them: a rate needs a few scrapes.
 """
 
 import json
@@ -38,13 +38,17 @@ def substitute(query, variables):
 
 
 def evaluate(base, query):
-    """The number of series with a number in them, and what is wrong where there is none."""
-    answer = get(base, "/api/v1/query", query=query)
+    """The number of series that are not zero all the time, and what is wrong where there is none."""
+    now = time.time()
+    answer = get(base, "/api/v1/query_range", query=query, start=now - 60, end=now, step=1)
     if answer["status"] != "success":
         return 0, answer.get("error", "refused")
     result = answer["data"]["result"]
-    numbers = [s for s in result if not math.isnan(float(s["value"][1]))]
-    return len(numbers), "" if numbers else ("only NaN" if result else "no data")
+    numbers = [[float(v) for _, v in series["values"] if not math.isnan(float(v))] for series in result]
+    if not any(numbers):
+        return 0, "only NaN" if result else "no data"
+    count = sum(any(values) for values in numbers)
+    return count, "" if count else "only zeros"
 
 
 def main():

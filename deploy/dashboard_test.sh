@@ -47,7 +47,7 @@ pids+=($!)
 
 # The load: embeddings all the time, and in turn maps, statistics, a wrong model, and maps over the cap.
 long=$(for i in $(seq 60); do printf 'word%d and ' "$i"; done)
-"$bin/attn" bench --concurrency 4 --texts-per-call 4 --warmup 0 --duration 60 -o json >"$work/bench.log" 2>&1 &
+"$bin/attn" bench --concurrency 16 --texts-per-call 16 --warmup 0 --duration 60 -o json >"$work/bench.log" 2>&1 &
 pids+=($!)
 while :; do
   "$bin/attn" attend "The cat sat on the mat because it was tired." --head L3H7 || true
