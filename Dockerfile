@@ -16,19 +16,15 @@ RUN --mount=type=secret,id=apt \
     sed '/^# Beyond the build/q' /src/.ci/packages | grep -v '^#' | \
       DEBIAN_FRONTEND=noninteractive xargs apt-get install -y -qq --no-install-recommends && \
     rm -rf /var/lib/apt/lists/*
-COPY CMakeLists.txt CMakePresets.json /src/
-COPY proto /src/proto
-COPY core /src/core
-COPY server /src/server
-COPY client /src/client
+COPY . /src/
+# Stripped, and beside them the names of the Debian packages whose libraries they load.
 RUN --mount=type=secret,id=ca --mount=type=secret,id=cargo --mount=type=cache,target=/cache \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca CARGO_HTTP_CAINFO=/run/secrets/ca; fi && \
     export CARGO_HOME=/cache/cargo CCACHE_DIR=/cache/ccache && mkdir -p "$CARGO_HOME" && \
     if [ -s /run/secrets/cargo ]; then export CARGO_HOME=/tmp/cargo && mkdir -p /tmp/cargo && cp /run/secrets/cargo /tmp/cargo/config.toml; fi && \
     cd /src && cmake --preset release -DATTND_BUILD_TESTS=OFF -DATTND_BUILD_BENCH=OFF && \
-    ninja -C build/release attnd attn
-# Stripped, and beside them the names of the Debian packages whose libraries they load.
-RUN mkdir /out && cd /src/build/release/bin && strip -o /out/attnd attnd && strip -o /out/attn attn && \
+    ninja -C build/release attnd attn && \
+    mkdir /out && cd /src/build/release/bin && strip -o /out/attnd attnd && strip -o /out/attn attn && \
     ldd attnd attn | awk '$3 ~ /^\// {print $3}' | sort -u | xargs realpath | xargs dpkg-query -S | cut -d: -f1 | sort -u \
       >/out/packages && cat /out/packages
 

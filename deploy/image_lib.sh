@@ -76,11 +76,8 @@ base_ready() {
 }
 
 image_size() {
-  local bytes
   case $1 in
-    buildah) bytes=$(buildah_run inspect --type image --format '{{.Docker.Size}}' "$2" 2>/dev/null || echo 0)
-      [ "$bytes" -gt 0 ] 2>/dev/null || bytes=$(stat -c %s "$repo/build/image/attnd.tar") ;;
-    *) bytes=$("$1" image inspect --format '{{.Size}}' "$2") ;;
+    buildah) buildah_run images --format '{{.Size}}' "$2" ;;
+    *) printf '%d MB' $(($("$1" image inspect --format '{{.Size}}' "$2") / 1000000)) ;;
   esac
-  printf '%d MB' $((bytes / 1000000))
 }

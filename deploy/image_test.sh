@@ -54,13 +54,13 @@ ip link set lo up
 cd "$rootfs"
 exec env -i "$@"
 IN
-  as_user=(chroot "$rootfs" setpriv --reuid "${user%:*}" --regid "${user#*:}" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all)
+  as_user=(setpriv --reuid "${user%:*}" --regid "${user#*:}" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all)
   start() {
     unshare --mount --net --propagation private sh "$work/enter" "$rootfs" "$model" "${environment[@]}" \
-      ATTND_MODEL=minilm=/models/minilm "${as_user[@]}" $entrypoint >"$work/log" 2>&1 &
+      ATTND_MODEL=minilm=/models/minilm chroot "$rootfs" "${as_user[@]}" $entrypoint >"$work/log" 2>&1 &
     pid=$!
   }
-  in_image() { nsenter --target "$pid" --mount --net env -i "${environment[@]}" "${as_user[@]}" "$@"; }
+  in_image() { nsenter --target "$pid" --mount --net --root --wd env -i "${environment[@]}" "${as_user[@]}" "$@"; }
   has_exited() { ! kill -0 "$pid" 2>/dev/null; }
   signal() { kill -s "${stop_signal#SIG}" "$pid"; }
   wait_exit() { local status=0; wait "$pid" || status=$?; echo "$status" >"$work/status"; }
