@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/strip.h"
 #include "client/format.h"
 
 namespace attnd {
@@ -86,7 +87,11 @@ class Emitter {
     }
   }
 
-  void Fail(Text text, const grpc::Status& status) { Emit({std::move(text), status, {}, 0, false}); }
+  // The text was alone in its message: its place there says nothing.
+  void Fail(Text text, const grpc::Status& status) {
+    const std::string message(absl::StripPrefix(status.error_message(), "texts[0]: "));
+    Emit({std::move(text), grpc::Status(status.error_code(), message), {}, 0, false});
+  }
 
  private:
   void Emit(Embedded&& result) {

@@ -1,6 +1,7 @@
 #include "client/render/heatmap.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -58,12 +59,23 @@ std::string ColumnLabels(const std::vector<std::string>& labels, int cells, cons
   return out;
 }
 
-std::string Answer(const Matrix& matrix, int row, const std::vector<std::string>& labels) {
-  int best = 0;
-  for (int c = 1; c < matrix.columns; ++c) {
-    if (matrix.at(row, c) > matrix.at(row, best)) best = c;
+// "the 0.41  cat 0.17": the strongest answers of a row, as many as `room` columns hold, at most 3, none below 0.05 but
+// the first.
+std::string Answers(const Matrix& matrix, int row, const std::vector<std::string>& labels, int room) {
+  std::vector<int> order(matrix.columns);
+  std::iota(order.begin(), order.end(), 0);
+  const int most = std::min(3, matrix.columns);
+  std::partial_sort(order.begin(), order.begin() + most, order.end(),
+                    [&](int a, int b) { return matrix.at(row, a) > matrix.at(row, b); });
+  std::string out;
+  for (int i = 0; i < most; ++i) {
+    const float weight = matrix.at(row, order[i]);
+    const std::string answer =
+        absl::StrFormat("%s%s %.2f", i == 0 ? "" : "  ", Fit(labels[order[i]], kLabelColumns), weight);
+    if (i > 0 && (weight < 0.05F || Width(out) + Width(answer) > room)) break;
+    absl::StrAppend(&out, answer);
   }
-  return absl::StrFormat("%s %.2f", Fit(labels[best], kLabelColumns), matrix.at(row, best));
+  return out;
 }
 
 }  // namespace
@@ -135,6 +147,7 @@ std::string Heatmap(const Matrix& matrix, const std::vector<std::string>& row_la
   std::string out = ColumnLabels(column_labels, cells.columns, plan);
   const std::vector<std::string> lines = CellLines(cells, plan, matrix.Maximum(), io.colors);
   const int rows_a_line = plan.half_blocks ? 2 : 1;
+  const int room = io.columns - plan.label_columns - 1 - cells.columns * plan.cell_columns - 5;  // beside the map
   for (size_t i = 0; i < lines.size(); ++i) {
     const int row = static_cast<int>(i) * rows_a_line;
     std::string line = plan.label_columns == 0
@@ -142,7 +155,7 @@ std::string Heatmap(const Matrix& matrix, const std::vector<std::string>& row_la
                            : absl::StrCat(PadLeft(CellLabel(row_labels, row, plan.pool), plan.label_columns), " ");
     // Without colours an empty cell would not show where the map ends.
     absl::StrAppend(&line, lines[i], io.colors == Colors::kNone ? "|" : "");
-    if (plan.answers) absl::StrAppend(&line, Dim(absl::StrCat("  → ", Answer(matrix, row, column_labels)), io.colors));
+    if (plan.answers) absl::StrAppend(&line, Dim(absl::StrCat("  → ", Answers(matrix, row, column_labels, room)), io.colors));
     absl::StrAppend(&out, line, "\n");
   }
   if (plan.pool > 1) {
@@ -178,7 +191,9 @@ std::string SmallMultiples(const std::vector<HeadMap>& maps, const std::vector<s
   const bool half_blocks = io.colors != Colors::kNone;
   const int want = std::clamp(count * (half_blocks ? 1 : 2), kLeast, 18);
   int across = std::max(1, (io.columns + kGap) / (want + kGap));
-  if (per_line > 0 && (io.columns + kGap) / per_line - kGap >= kLeast) across = per_line;
+  // Several layers line up by head; one layer wraps, and is drawn larger.
+  const bool layers = per_line > 1 && maps.size() > static_cast<size_t>(per_line);
+  if (layers && (io.columns + kGap) / per_line - kGap >= kLeast) across = per_line;
   across = std::min<int>(across, static_cast<int>(maps.size()));
   const int width = std::max(1, (io.columns + kGap) / across - kGap);
 

@@ -16,7 +16,7 @@ struct HeatmapPlan {
   int cell_columns = 1;      // terminal columns of a cell
   bool half_blocks = false;  // two rows of cells a line
   int label_columns = 0;     // of the row labels
-  bool answers = false;      // beside each row its strongest column
+  bool answers = false;      // beside each row its strongest columns
 };
 
 // The widest cells that fit. Labels take at most 14 columns, and are left out where they would leave no room.
@@ -29,7 +29,7 @@ Matrix Pool(const Matrix& matrix, int pool);
 // The cells alone: lines of equal width, `plan.cell_columns` times the matrix's columns.
 std::vector<std::string> CellLines(const Matrix& matrix, const HeatmapPlan& plan, double maximum, Colors colors);
 
-// The map with row labels to the left, column labels above, and each row's strongest answer to the right.
+// The map with row labels to the left, column labels above, and each row's strongest answers to the right.
 std::string Heatmap(const Matrix& matrix, const std::vector<std::string>& row_labels,
                     const std::vector<std::string>& column_labels, const Io& io);
 

@@ -79,7 +79,7 @@ std::string LegendBar(double x, double y, double width, double maximum) {
                         x, y, width);
   // The scale is of square roots: a quarter of the weight stands at half the bar.
   for (const double at : {0.0, 0.5, 1.0}) {
-    absl::StrAppendFormat(&out, "<text class=\"s\" x=\"%.5g\" y=\"%.5g\" text-anchor=\"middle\">%.3g</text>\n",
+    absl::StrAppendFormat(&out, "<text class=\"s\" x=\"%.5g\" y=\"%.5g\" text-anchor=\"middle\">%.2f</text>\n",
                           x + at * width, y + 25, at * at * maximum);
   }
   return out;

@@ -2,6 +2,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/format.h"
 #include "client/input.h"
+#include "client/maps.h"
 #include "client/verbs/attention_options.h"
 #include "client/verbs/verb.h"
 #include "nlohmann/json.hpp"
@@ -43,6 +44,8 @@ int Run(VerbContext& context, const EstimateOptions& options) {
     spec->set_layout(v1::ATTENTION_LAYOUT_TOP_K);
     spec->set_top_k(options.top_k);
   }
+  spec->set_content(v1::ATTENTION_CONTENT_MAPS_AND_STATISTICS);  // as attend asks
+  AddStatistics(*spec);
   std::vector<std::vector<std::string>> rows = {{"dtype", "maps", "", "memory", "allowed"}};
   nlohmann::json json;
   bool allowed = true;
@@ -74,7 +77,7 @@ int Run(VerbContext& context, const EstimateOptions& options) {
     context.io.out << Count(response.tokens(), "token") << ", " << Count(response.attention().map_layers_size(), "map")
                    << " of " << response.attention().rows() << " x " << response.attention().columns() << "; at most "
                    << Bytes(response.max_bytes()) << " a call\n"
-                   << Table(rows, {0}) << "statistics alone: about " << Bytes(response.statistics_bytes()) << "\n";
+                   << Table(rows, {0}) << "statistics beside them: " << Bytes(response.statistics_bytes()) << "\n";
   }
   return allowed ? kExitOk : kExitFailed;
 }
