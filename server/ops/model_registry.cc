@@ -29,6 +29,7 @@ void ModelCounters::Add(bool ok, absl::Duration total, const StageTimes& times, 
 absl::StatusOr<std::unique_ptr<ModelRegistry>> ModelRegistry::Load(const std::vector<ModelSpec>& specs) {
   std::vector<absl::StatusOr<std::unique_ptr<Model>>> loaded(specs.size());
   std::vector<std::thread> threads;
+  threads.reserve(specs.size());
   for (size_t i = 0; i < specs.size(); ++i) {
     threads.emplace_back([&, i] { loaded[i] = Model::Load(specs[i].folder); });
   }
