@@ -155,7 +155,8 @@ std::string Heatmap(const Matrix& matrix, const std::vector<std::string>& row_la
                            : absl::StrCat(PadLeft(CellLabel(row_labels, row, plan.pool), plan.label_columns), " ");
     // Without colours an empty cell would not show where the map ends.
     absl::StrAppend(&line, lines[i], io.colors == Colors::kNone ? "|" : "");
-    if (plan.answers) absl::StrAppend(&line, Dim(absl::StrCat("  → ", Answers(matrix, row, column_labels, room)), io.colors));
+    if (plan.answers)
+      absl::StrAppend(&line, Dim(absl::StrCat("  → ", Answers(matrix, row, column_labels, room)), io.colors));
     absl::StrAppend(&out, line, "\n");
   }
   if (plan.pool > 1) {
