@@ -15,6 +15,7 @@ const absl::Time kStart = absl::FromUnixSeconds(1000);
 
 std::vector<int> TokensOf(const Batch& batch) {
   std::vector<int> tokens;
+  tokens.reserve(batch.items.size());
   for (const QueueItem* item : batch.items) tokens.push_back(item->tokens);
   return tokens;
 }

@@ -102,6 +102,7 @@ TEST(BatcherTest, OneSubmitWakesOneWorker) {
   });
   constexpr int kWorkers = 4, kRounds = 200;
   std::vector<std::thread> workers;
+  workers.reserve(kWorkers);
   for (int i = 0; i < kWorkers; ++i) workers.emplace_back([&] { RunAll(batcher); });
   const auto wait_for = [&readings](int count) {
     while (readings.load() < count) std::this_thread::yield();

@@ -15,7 +15,6 @@ namespace attnd {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 TEST(MetricsTest, MethodsOfBothServicesAndOneForTheRest) {
   Metrics metrics;

@@ -114,6 +114,7 @@ TEST(ServerTest, OversizeMessagesAreRefused) {
 TEST(ServerTest, TwoThousandIdleConnectionsDoNotKeepOthersOut) {
   auto server = StartServer();
   std::vector<int> idle;
+  idle.reserve(2000);
   for (int i = 0; i < 2000; ++i) idle.push_back(Connect(server->address()));
   EXPECT_EQ(std::count(idle.begin(), idle.end(), -1), 0);
   auto channel = Dial(*server);
