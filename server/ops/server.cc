@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "core/base/cpu.h"
+#include "grpc/health/v1/health.pb.h"
 #include "server/ops/call_monitor.h"
 #include "server/ops/grpc_options.h"
 #include "server/ops/runtime_metrics.h"
@@ -121,6 +122,8 @@ absl::Status Server::Serve(const ServiceFactory& make_services) {
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // gRPC answers health checks without its descriptor: named here, it is linked, and reflection can describe it.
+  grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::ServerBuilder builder;
   ApplyGrpcOptions(config_.limits, builder);
   services_ = make_services(*context_);
