@@ -77,7 +77,7 @@ class TextJob {
   absl::Status PlanAttention(const AttentionSpec& spec, int64_t max_bytes, absl::string_view field = "attention");
 
   std::vector<TextSequence>& sequences() { return sequences_; }
-  int64_t tokens() const { return tokens_; }  // of all sequences
+  int64_t tokens() const { return tokens_; }            // of all sequences
   bool has_model() const { return model_ != nullptr; }  // what follows needs it
   const ServedModel& served() const { return *model_; }
   const ModelConfig& config() const { return model_->model->config; }
