@@ -138,8 +138,19 @@ class Server:
 
     def logged(self):
         """What it has written to standard error so far."""
-        self.log.seek(0)
-        return self.log.read().decode()
+        # Not by seeking: the server writes at the same file position.
+        return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode()
+
+    def logged_calls(self, count, mark="call"):
+        """The log's lines that hold the word `mark`, once there are `count`: a line may follow its call's answer."""
+        lines = []
+
+        def enough():
+            lines[:] = [line for line in self.logged().splitlines(keepends=True) if re.search(rf"\b{mark}\b", line)]
+            return len(lines) >= count and lines[-1].endswith("\n")
+
+        until(enough, f"{count} log lines with {mark}")
+        return lines
 
     def channel(self, *options):
         """A connection of its own, closed with the server."""

@@ -79,17 +79,17 @@ class MetricsTest(unittest.TestCase):
             self.assertNotIn(word, self.server.logged())
 
     def test_access_log(self):
-        lines = [line for line in self.server.logged().splitlines() if re.search(r"\bcall\b", line)]
+        lines = self.server.logged_calls(6)
         self.assertEqual(len(lines), 6)  # Embed 4, Attend, EmbedStream
         ok = next(line for line in lines if "Embed " in line and "OK" in line)
         for word in ("model=bert", "texts=2", "tokens=", "queue_ms=", "compute_ms="):
             self.assertIn(word, ok)
-        refusals = [line for line in self.server.logged().splitlines() if "refused" in line]
-        self.assertEqual(len(refusals), 4)
+        self.assertEqual(len(self.server.logged_calls(4, "refused")), 4)
 
     def test_json_log(self):
         with harness.Server("--access-log", "--log-format", "json") as server:
             exercise(server)
+            server.logged_calls(6)
             events = [json.loads(line) for line in server.logged().splitlines()]
             self.assertEqual(json.loads(server.ready_line)["models"], ["bert"])
             calls = [event for event in events if event["event"] == "call"]
