@@ -9,7 +9,8 @@ build_preset() {
   log=$dir/build.log
   mkdir -p "$dir"
   hold "build-$preset"
-  export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache}
+  # Paths relative to the repository, so that another clone finds the same objects.
+  export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache} CCACHE_BASEDIR=$repo CCACHE_NOHASHDIR=1
   if [ ! -e "$dir/build.ninja" ]; then
     (cd "$repo" && cmake --preset "$preset") >"$log" 2>&1 || { cat "$log" >&2; rm -f "$dir/CMakeCache.txt"; die "cmake failed"; }
   fi

@@ -112,13 +112,13 @@ with Server() as server:
         note("ukernel_ratio", one["ratio_to_ukernel"][0])
         for name, extra in [("grpc", ()), ("grpc_statistics", ("--attention", "statistics")),
                             ("grpc_one_map", ("--attention", "one")), ("grpc_all_maps", ("--attention", "all"))]:
-            note(name, server.bench(lines, 32, 8, 4, *extra)["tokens_per_second"])
+            note(name, server.bench(lines, 32, 8, 4, *extra)["figures"]["tokens_per_s"])
         for length in (8, 16, 64, 128, 256):
             path = f"{folder}/{length}.txt"
             with open(path, "w") as f:
                 f.write(" ".join(["war"] * (length - 2)) + "\n")
             note(f"ort_{length}", ort_latency(length))
-            note(f"grpc_{length}", server.bench(path, 1, 1, 1)["latency_ms"]["p50"])
+            note(f"grpc_{length}", server.bench(path, 1, 1, 1)["figures"]["latency_p50_ms"])
         if round_number == 0:
             results.clear()  # warm-up
     rss = server.peak_rss()
