@@ -47,7 +47,8 @@ class Load {
       v1::EmbedResponse response;
       const grpc::Status status = client.stub().Embed(&context, request, &response);
       if (!status.ok() && error.empty()) error = client.Message(status);
-      if (start >= measured_) samples.push_back(Sample(Ms(Clock::now() - start), status, response));
+      const Clock::time_point now = Clock::now();
+      if (now >= measured_) samples.push_back(Sample(Ms(now - start), status, response, Ms(now - measured_) / 1e3));
       // A server that refuses at once is not to be hammered.
       if (!status.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
@@ -72,6 +73,13 @@ class Load {
   LoadResult Finish() {
     std::lock_guard lock(mutex_);
     result_.seconds = std::max(1e-9, Ms(last_ - measured_) / 1e3);
+    // A closed loop counts what ended inside the window: what began in it would leave out the work of calls that
+    // straddle its start, what ended after it was answered with fewer callers.
+    const auto late = [&](const CallSample& sample) { return sample.ended_s > settings_.duration_s; };
+    if (settings_.rate == 0 && !std::ranges::all_of(result_.samples, late)) {
+      std::erase_if(result_.samples, late);
+      result_.seconds = settings_.duration_s;
+    }
     return std::move(result_);
   }
 
@@ -105,7 +113,8 @@ class Load {
                                  [this, open, due, &client](const grpc::Status& status) {
                                    const double latency_ms = Ms(Clock::now() - due);
                                    std::vector<CallSample> samples;
-                                   if (due >= measured_) samples.push_back(Sample(latency_ms, status, open->response));
+                                   if (due >= measured_)
+                                     samples.push_back(Sample(latency_ms, status, open->response, 0));
                                    Keep(std::move(samples), status.ok() ? "" : client.Message(status));
                                    std::lock_guard lock(mutex_);
                                    --under_way_;
@@ -113,8 +122,9 @@ class Load {
                                  });
   }
 
-  static CallSample Sample(double latency_ms, const grpc::Status& status, const v1::EmbedResponse& response) {
-    return {latency_ms, response.timings(), response.tokens(), status.error_code()};
+  static CallSample Sample(double latency_ms, const grpc::Status& status, const v1::EmbedResponse& response,
+                           double ended_s) {
+    return {latency_ms, response.timings(), response.tokens(), status.error_code(), ended_s};
   }
 
   void Keep(std::vector<CallSample> samples, const std::string& error) {

@@ -30,10 +30,11 @@ struct CallSample {
   v1::Timings server;
   uint64_t tokens = 0;
   grpc::StatusCode code = grpc::StatusCode::OK;
+  double ended_s = 0;  // after the warm-up; closed loop only
 };
 
 struct LoadResult {
-  double seconds = 0;  // from the end of the warm-up to the last answer
+  double seconds = 0;  // that the samples span
   std::vector<CallSample> samples;
   std::string first_error;
 };

@@ -77,7 +77,7 @@ class Bert final : public Encoder {
 
 // Most rows whose norms the caller does alone: waking the others would cost more.
 constexpr int kRowsAlone = 32;
-constexpr int kRowsPerTile = 64;
+constexpr int kRowsPerTile = 16;
 
 Norm ReadNorm(WeightReader& reader, const std::string& name, int hidden) {
   return {.weight = reader.Read(absl::StrCat(name, ".weight"), {hidden}),
