@@ -33,17 +33,7 @@ std::string AttentionJson(const AttentionMaps& maps) {
     list.push_back({{"layer", map.layer}, {"head", map.head}, {"weights", std::move(rows)}});
   }
   for (const auto& s : maps.statistics) {
-    statistics.push_back({{"layer", s.layer},
-                          {"head", s.head},
-                          {"kind", HeadKind(s, maps.tokens)},
-                          {"entropy", s.entropy},
-                          {"normalized_entropy", s.normalized_entropy},
-                          {"confidence", s.confidence},
-                          {"distance", s.distance},
-                          {"self", s.self},
-                          {"previous", s.previous},
-                          {"next", s.next},
-                          {"special_mass", s.special_mass}});
+    statistics.push_back(HeadJson(s, HeadKind(s, maps.tokens)));
     if (!s.received_mass.empty()) {
       statistics.back()["received_mass"] = s.received_mass;
     }

@@ -109,4 +109,18 @@ std::string HeadTable(const std::vector<HeadRow>& rows, const Io& io) {
   return absl::StrCat(Bold(table.substr(0, end), io.colors), table.substr(end));
 }
 
+nlohmann::json HeadJson(const HeadStatistics& head, const std::string& kind) {
+  return {{"layer", head.layer},
+          {"head", head.head},
+          {"kind", kind},
+          {"entropy", head.entropy},
+          {"normalized_entropy", head.normalized_entropy},
+          {"confidence", head.confidence},
+          {"distance", head.distance},
+          {"self", head.self},
+          {"previous", head.previous},
+          {"next", head.next},
+          {"special_mass", head.special_mass}};
+}
+
 }  // namespace attnd

@@ -8,12 +8,15 @@
 #include "absl/status/status.h"
 #include "client/io.h"
 #include "client/maps.h"
+#include "nlohmann/json.hpp"
 
 namespace attnd {
 
 // One word for what a head does. By its largest trait above a threshold; "mixed" where none stands out. With the mass
 // that tokens receive, a sink is called by its token: "first sink", "[SEP] sink".
 std::string HeadKind(const HeadStatistics& head, const std::vector<v1::Token>& tokens);
+// {"layer", "head", "kind", "entropy", ...}: the scalars of one head.
+nlohmann::json HeadJson(const HeadStatistics& head, const std::string& kind);
 
 struct HeadRow {
   HeadStatistics statistics;

@@ -67,18 +67,7 @@ float Weight(const Matrix& weights) {
 std::string Json(const std::vector<HeadRow>& rows) {
   std::string out;
   for (const HeadRow& row : rows) {
-    const auto& s = row.statistics;
-    nlohmann::json line = {{"layer", s.layer},
-                           {"head", s.head},
-                           {"kind", row.kind},
-                           {"entropy", s.entropy},
-                           {"normalized_entropy", s.normalized_entropy},
-                           {"confidence", s.confidence},
-                           {"distance", s.distance},
-                           {"self", s.self},
-                           {"previous", s.previous},
-                           {"next", s.next},
-                           {"special_mass", s.special_mass}};
+    nlohmann::json line = HeadJson(row.statistics, row.kind);
     if (row.weight >= 0) line["weight"] = row.weight;
     out += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }

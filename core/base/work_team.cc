@@ -17,7 +17,7 @@ void Pause() {
 #endif
 }
 
-// Spins of about 20-40 ns: a waiter yields the core after roughly 50 us, so that a preempted peer can run.
+// Pauses of a waiter before it yields the core, so that a preempted peer can run.
 constexpr int kSpinsBeforeYield = 2000;
 
 }  // namespace

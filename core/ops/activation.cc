@@ -16,7 +16,7 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // erf(x) as an odd rational function on [-4, 4], beyond which it is 1 in f32. Coefficients: a minimax fit used by Eigen
-// (generic_fast_erf), at most 3 units in the last place.
+// (generic_fast_erf).
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Erf(D d, V x) {
   x = hn::Clamp(x, hn::Set(d, -4.0f), hn::Set(d, 4.0f));

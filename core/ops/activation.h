@@ -6,7 +6,7 @@
 
 namespace attnd {
 
-// kGelu: x Phi(x) with the exact error function (relative error below 1e-6); kGeluTanh: its tanh approximation.
+// kGelu: x Phi(x) with the exact error function (tests hold it to 2e-6 max(1, |x|)); kGeluTanh: its tanh approximation.
 // "Gaussian Error Linear Units", Hendrycks and Gimpel, 2016. kSilu: x sigmoid(x).
 enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu };
 

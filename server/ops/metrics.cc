@@ -6,6 +6,7 @@
 #include "inference/grpc_service.pb.h"
 #include "prometheus/text_serializer.h"
 #include "server/ops/server_context.h"
+#include "server/ops/status.h"
 
 namespace attnd {
 namespace {
@@ -78,9 +79,8 @@ struct Metrics::Families {
       stages[i] = &BuildHistogram().Name(name).Help(kStageHelp[i]).Register(r);
     }
     for (const char* layout : {"dense", "top_k", "statistics"}) attention_bytes.Add({{"layout", layout}});
-    for (const char* reason : {"attention_cap", "cancelled", "deadline", "draining", "internal", "invalid",
-                               "queue_full", "resource_exhausted", "too_large", "unimplemented", "unknown_model"}) {
-      rejected.Add({{"reason", reason}});
+    for (absl::string_view reason : RejectionReasons()) {
+      rejected.Add({{"reason", std::string(reason)}});
     }
     attention = &attention_seconds.Add({}, LatencyBuckets());
     build_info

@@ -25,11 +25,6 @@ absl::string_view Bounded(absl::string_view text, size_t limit) {
   return text.substr(0, limit);
 }
 
-// The reasons are few constants: those that statuses carry are looked up here, so that the result needs no owner.
-constexpr absl::string_view kReasons[] = {"attention_cap",      "cancelled",     "deadline",     "draining",
-                                          "internal",           "invalid",       "queue_full",   "too_large",
-                                          "resource_exhausted", "unimplemented", "unknown_model"};
-
 absl::string_view ReasonOfCode(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kInvalidArgument:
@@ -54,6 +49,13 @@ absl::string_view ReasonOfCode(absl::StatusCode code) {
 }
 
 }  // namespace
+
+absl::Span<const absl::string_view> RejectionReasons() {
+  static constexpr absl::string_view kReasons[] = {"attention_cap",      "cancelled",     "deadline",     "draining",
+                                                   "internal",           "invalid",       "queue_full",   "too_large",
+                                                   "resource_exhausted", "unimplemented", "unknown_model"};
+  return kReasons;
+}
 
 absl::Status FieldError(absl::string_view field, absl::string_view description) {
   return WithField(absl::InvalidArgumentError(description), field);
@@ -100,7 +102,8 @@ absl::Status SubmitError(const absl::Status& status) {
 
 absl::string_view RejectionReason(const absl::Status& status) {
   if (const auto payload = status.GetPayload(kReason)) {
-    for (absl::string_view reason : kReasons) {
+    // What the status carries is looked up among the constants, so that the result needs no owner.
+    for (absl::string_view reason : RejectionReasons()) {
       if (*payload == reason) return reason;
     }
   }

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "google/rpc/status.pb.h"
 #include "grpcpp/support/status.h"
 
@@ -31,6 +32,8 @@ absl::Status SubmitError(const absl::Status& status);
 
 // The reason given by WithReason, else one by the code: "invalid", "unknown_model", "deadline", "draining", ...
 absl::string_view RejectionReason(const absl::Status& status);
+// All that it may be.
+absl::Span<const absl::string_view> RejectionReasons();
 
 // The status to finish a call with; messages are cut to 1,000 bytes. Sets the push-back trailer on `context` where
 // there is one and the status says when to retry: call it before the call's trailers are sent.
