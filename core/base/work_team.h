@@ -15,7 +15,7 @@ namespace attnd {
 // `capacity` threads may compute at once. A worker opens a Session around one step; inside it, ParallelFor hands tiles
 // to the caller and to helper threads, as many as there is capacity that no other session uses. With every worker busy
 // a session runs alone (throughput); with one busy it gets all cores (latency). Helpers spin between the loops of an
-// open session, which keeps a loop's overhead near a microsecond, and sleep when no session can use them.
+// open session, so that a loop need not wake them, and sleep when no session can use them.
 class WorkTeam {
  public:
   // `tile` runs 0..tiles-1, each exactly once; `lane` in [0, capacity) is unique among the threads running at a time

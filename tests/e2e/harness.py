@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import select
 import signal
 import subprocess
@@ -83,14 +82,14 @@ class Server:
         for model in models:
             command += ["--model", model]
 
-        def limit():
-            if files:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        # Not preexec_fn: it makes Python fork, and gRPC, whose threads run here, may abort the child before it is attnd.
+        if files:
+            command = ["prlimit", f"--nofile={files}:{files}", *command]
 
         self.log = tempfile.TemporaryFile()
         self.models = [model.split("=")[0] for model in models]
         self.process = subprocess.Popen([*command, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
-                                        preexec_fn=limit, env=environment(env))
+                                        env=environment(env))
         self._channels = []
         try:
             self.ready_line = self._read_ready_line()
