@@ -1,6 +1,7 @@
 // The verbs of attn against a small server of attnd.v1 and grpc.health.v1 in this process.
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -234,7 +235,7 @@ TEST_F(AttnTest, EmbedNamesTheLineThatFailedAndGoesOn) {
 }
 
 TEST_F(AttnTest, EmbedSavesNpyWithTheCountOfRows) {
-  const std::string path = testing::TempDir() + "/attn_embed_test.npy";
+  const std::string path = testing::TempDir() + "/attn_embed_test_" + std::to_string(getpid()) + ".npy";
   const Outcome run = Attn({"embed", "--format", "npy", "-o", path, "one", "two three"});
   EXPECT_EQ(run.code, kExitOk) << run.err;
   std::ifstream file(path, std::ios::binary);
@@ -271,7 +272,8 @@ TEST_F(AttnTest, AttendSaysWhatTheServerRefused) {
 }
 
 TEST_F(AttnTest, AttendSavesFilesAndPrintsJson) {
-  const std::string svg = testing::TempDir() + "/attn_test.svg", npy = testing::TempDir() + "/attn_test.npy";
+  const std::string svg = testing::TempDir() + "/attn_test_" + std::to_string(getpid()) + ".svg",
+                    npy = testing::TempDir() + "/attn_test_" + std::to_string(getpid()) + ".npy";
   EXPECT_EQ(Attn({"attend", "a <b> c", "--head", "L3H5", "--svg", svg, "--npy", npy}).code, kExitOk);
   std::ifstream file(svg);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};

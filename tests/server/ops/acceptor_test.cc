@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <sstream>
@@ -134,7 +135,7 @@ TEST(ListenSocketTest, MalformedAddresses) {
 }
 
 TEST(ListenSocketTest, UnixSocketsReplaceWhatNobodyServes) {
-  const std::string path = ::testing::TempDir() + "/attnd_test.sock";
+  const std::string path = ::testing::TempDir() + "/attnd_test_" + std::to_string(getpid()) + ".sock";
   unlink(path.c_str());
   {  // A file left behind by a process that died.
     sockaddr_un name = {};

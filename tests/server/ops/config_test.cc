@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -27,7 +28,7 @@ class Environment {
 };
 
 std::string WriteFile(const std::string& text) {
-  const std::string path = ::testing::TempDir() + "/attnd_config_test.toml";
+  const std::string path = ::testing::TempDir() + "/attnd_config_test_" + std::to_string(getpid()) + ".toml";
   std::ofstream(path) << text;
   return path;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -104,7 +105,7 @@ TEST(MetricsTest, PromtoolIsSilent) {
     EXPECT_THAT(text, HasSubstr(std::string("# TYPE ") + family + " "));
   }
   EXPECT_THAT(text, HasSubstr("attnd_connections 7"));
-  const std::string path = ::testing::TempDir() + "/attnd_scrape.txt";
+  const std::string path = ::testing::TempDir() + "/attnd_scrape_" + std::to_string(getpid()) + ".txt";
   std::ofstream(path) << text;
   FILE* promtool = popen(("promtool check metrics < " + path + " 2>&1").c_str(), "r");
   ASSERT_NE(promtool, nullptr);
