@@ -54,7 +54,7 @@ class BertWorkspace final : public Encoder::Workspace {
 
 class Bert final : public Encoder {
  public:
-  static absl::StatusOr<std::unique_ptr<Encoder>> Make(const ModelConfig& config, const SafetensorsFile& file);
+  static absl::StatusOr<std::unique_ptr<Encoder>> Make(const ModelConfig& config, const TensorSource& file);
 
   std::unique_ptr<Workspace> NewWorkspace() const override { return std::make_unique<BertWorkspace>(); }
   absl::StatusOr<const float*> Forward(const PackedBatch& batch, WorkTeam::Session& team, Workspace& workspace,
@@ -84,7 +84,7 @@ Norm ReadNorm(WeightReader& reader, const std::string& name, int hidden) {
           .bias = reader.Read(absl::StrCat(name, ".bias"), {hidden})};
 }
 
-absl::StatusOr<std::unique_ptr<Encoder>> Bert::Make(const ModelConfig& config, const SafetensorsFile& file) {
+absl::StatusOr<std::unique_ptr<Encoder>> Bert::Make(const ModelConfig& config, const TensorSource& file) {
   auto bert = std::unique_ptr<Bert>(new Bert(config));
   WeightReader reader(file, "bert.", "embeddings.word_embeddings.weight");
   const int hidden = config.hidden_size;
@@ -223,7 +223,7 @@ int64_t Bert::weight_bytes() const {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const SafetensorsFile& file) {
+absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const TensorSource& file) {
   return Bert::Make(config, file);
 }
 

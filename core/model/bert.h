@@ -10,7 +10,7 @@ namespace attnd {
 
 // Reads the weights of a BertModel, bare or below "bert." of a model with a head, and packs them. Errors name the
 // tensor.
-absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const SafetensorsFile& file);
+absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const TensorSource& file);
 
 }  // namespace attnd
 

@@ -13,7 +13,7 @@
 
 namespace attnd {
 
-class SafetensorsFile;
+class TensorSource;
 
 // Immutable after construction; Forward may run on several threads at once with different outputs.
 class Encoder {
@@ -38,7 +38,7 @@ class Encoder {
 
 // The encoder of `config.model_type` with the weights of `file`. Unknown types are kUnimplemented, listing what is
 // known.
-absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(const ModelConfig& config, const SafetensorsFile& file);
+absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(const ModelConfig& config, const TensorSource& file);
 
 }  // namespace attnd
 

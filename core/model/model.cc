@@ -5,14 +5,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/weights/safetensors.h"
+#include "core/weights/tensor_source.h"
 
 namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder) {
   auto config = LoadModelConfig(folder);
   if (!config.ok()) return config.status();
-  auto file = SafetensorsFile::Open(absl::StrCat(folder, "/model.safetensors"));
+  auto file = OpenCheckpoint(folder);
   if (!file.ok()) return file.status();
 
   // The tokenizer parses its JSON while the weights are read and packed: two thirds of the way to ready.

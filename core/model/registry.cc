@@ -11,13 +11,13 @@ namespace {
 
 struct Architecture {
   std::string_view model_type;
-  absl::StatusOr<std::unique_ptr<Encoder>> (*make)(const ModelConfig&, const SafetensorsFile&);
+  absl::StatusOr<std::unique_ptr<Encoder>> (*make)(const ModelConfig&, const TensorSource&);
 };
 constexpr std::array kArchitectures = {Architecture{"bert", MakeBert}};
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(const ModelConfig& config, const SafetensorsFile& file) {
+absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(const ModelConfig& config, const TensorSource& file) {
   std::string known;
   for (const Architecture& architecture : kArchitectures) {
     if (config.model_type == architecture.model_type) return architecture.make(config, file);

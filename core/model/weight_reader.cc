@@ -8,18 +8,18 @@
 
 namespace attnd {
 
-WeightReader::WeightReader(const SafetensorsFile& file, const std::string& prefix, const std::string& probe)
+WeightReader::WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe)
     : file_(file) {
-  if (file.Find(absl::StrCat(prefix, probe)) != nullptr) prefix_ = prefix;
+  if (file.Contains(absl::StrCat(prefix, probe))) prefix_ = prefix;
 }
 
 std::vector<float> WeightReader::Read(const std::string& name, std::initializer_list<int64_t> shape) {
   if (!status_.ok()) return {};
   std::string full = absl::StrCat(prefix_, name);
-  if (file_.Find(full) == nullptr && absl::StrContains(name, "LayerNorm.")) {
+  if (!file_.Contains(full) && absl::StrContains(name, "LayerNorm.")) {
     const bool weight = absl::EndsWith(full, ".weight");
     const std::string old = absl::StrCat(full.substr(0, full.rfind('.')), weight ? ".gamma" : ".beta");
-    if (file_.Find(old) != nullptr) full = old;
+    if (file_.Contains(old)) full = old;
   }
   auto tensor = file_.ReadF32(full, shape);
   if (!tensor.ok()) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "core/weights/safetensors.h"
+#include "core/weights/tensor_source.h"
 
 namespace attnd {
 
@@ -16,7 +16,7 @@ namespace attnd {
 class WeightReader {
  public:
   // `prefix` ("bert.") is used where the file has `probe` under it.
-  WeightReader(const SafetensorsFile& file, const std::string& prefix, const std::string& probe);
+  WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe);
 
   // The tensor as f32; empty after a fault, which status() then names.
   std::vector<float> Read(const std::string& name, std::initializer_list<int64_t> shape);
@@ -26,7 +26,7 @@ class WeightReader {
   const absl::Status& status() const { return status_; }
 
  private:
-  const SafetensorsFile& file_;
+  const TensorSource& file_;
   std::string prefix_;
   absl::Status status_;  // the first fault
 };

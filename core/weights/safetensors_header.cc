@@ -9,9 +9,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 
 namespace attnd {
 namespace {
@@ -270,25 +268,6 @@ absl::StatusOr<absl::flat_hash_map<std::string, TensorInfo>> ParseSafetensorsHea
   }
   if (absl::Status status = CheckLayout(handler.tensors(), data_begin, data_bytes); !status.ok()) return status;
   return std::move(handler.tensors());
-}
-
-std::string ShapeText(absl::Span<const int64_t> shape) {
-  return absl::StrCat("[",
-                      absl::StrJoin(shape, ", ",
-                                    [](std::string* out, int64_t extent) {
-                                      if (extent < 0) {
-                                        out->append("any");
-                                      } else {
-                                        absl::StrAppend(out, extent);
-                                      }
-                                    }),
-                      "]");
-}
-
-std::string QuotedName(std::string_view name) {
-  constexpr size_t kMax = 96;
-  const std::string shown(name.substr(0, kMax));
-  return absl::StrCat("'", absl::CHexEscape(shown), name.size() > kMax ? "...'" : "'");
 }
 
 }  // namespace attnd

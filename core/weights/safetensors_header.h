@@ -22,11 +22,6 @@ inline constexpr size_t kSafetensorsMetadataMax = 4096;  // entries
 absl::StatusOr<absl::flat_hash_map<std::string, TensorInfo>> ParseSafetensorsHeader(std::string_view json,
                                                                                     uint64_t data_bytes);
 
-// "[2, 3]"; an entry of -1 prints as "any".
-std::string ShapeText(absl::Span<const int64_t> shape);
-// A name out of a file as errors show it: escaped, of bounded length.
-std::string QuotedName(std::string_view name);
-
 }  // namespace attnd
 
 #endif  // ATTND_CORE_WEIGHTS_SAFETENSORS_HEADER_H_
