@@ -32,6 +32,11 @@ def small_safetensors():
     write("safetensors", "small", b"\1" + struct.pack("<Q", len(text)) + text + data)
 
 
+def gguf():
+    for path in (golden / "gguf").glob("*.gguf"):
+        write("gguf", path.name, path.read_bytes())
+
+
 def config(folder):
     """config.json, modules.json, 1_Pooling/config.json and sentence_bert_config.json, parted by a 0x1e byte."""
     modules = [{"idx": i, "name": str(i), "path": p, "type": "sentence_transformers.models." + t}
@@ -56,4 +61,5 @@ for folder in sorted(golden.glob("bert*")):
     safetensors(folder)
     config(folder)
 small_safetensors()
+gguf()
 tokenizer(golden / "bert")
