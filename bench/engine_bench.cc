@@ -1,6 +1,8 @@
 // In-process speed of the engine on real texts, beside the ceiling: the same linears' ukernel loop and nothing else.
 //   engine_bench MODEL_FOLDER TEXTS.json [RUNS] [WORKERS] [MAPS]   MAPS: none, sink (every tile is looked at)
-// Prints one JSON object: tokens, seconds per run for the engine, for tokenising, and for the bare loop.
+//   engine_bench MODEL_FOLDER latency [RUNS] [WORKERS]             one text at a time, of 8 to 512 tokens
+// Prints one JSON object: tokens, seconds per run for the engine, for tokenising, and for the bare loop; or the medians
+// of the latencies in ms.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -108,9 +110,31 @@ class Look : public AttentionSink {
   std::atomic<float> sum = 0;
 };
 
+// The median time of one step of one text, by its length.
+nlohmann::json Latencies(const Model& model, int runs, int workers) {
+  WorkTeam team(workers);
+  Engine engine(model, team);
+  std::vector<float> embedding(model.config.hidden_size);
+  nlohmann::json result;
+  for (const int tokens : {8, 16, 32, 64, 128, 256, 512}) {
+    if (tokens > model.config.max_positions) break;
+    const std::vector<int32_t> ids(tokens, 1000 % model.config.vocab_size);
+    const SequenceJob job = {.ids = ids, .embedding = embedding.data()};
+    std::vector<double> times;
+    for (int run = 0; run < 20 * runs; ++run) {
+      const auto start = Clock::now();
+      engine.Run({&job, 1}, [] { return true; }).IgnoreError();
+      if (run >= 3) times.push_back(Seconds(start) * 1e3);
+    }
+    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+    result[std::to_string(tokens)] = times[times.size() / 2];
+  }
+  return result;
+}
+
 int Main(int argc, char** argv) {
   if (argc < 3) {
-    std::cerr << "usage: engine_bench MODEL_FOLDER TEXTS.json [RUNS] [WORKERS] [none|sink]\n";
+    std::cerr << "usage: engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [none|sink]\n";
     return 2;
   }
   const int runs = argc > 3 ? std::stoi(argv[3]) : 3;
@@ -125,6 +149,11 @@ int Main(int argc, char** argv) {
   }
   nlohmann::json result = {
       {"load_seconds", Seconds(load_start)}, {"cpu_path", std::string(CpuPathName())}, {"workers", workers}};
+  if (std::string(argv[2]) == "latency") {
+    result["latency_ms"] = Latencies(**model, runs, workers);
+    std::cout << result.dump(1) << "\n";
+    return 0;
+  }
   nlohmann::json texts;
   std::ifstream(argv[2]) >> texts;
 

@@ -55,17 +55,19 @@ int CountCpus() {
   return std::max(1, static_cast<int>(std::ceil(cpus - 1e-6)));
 }
 
+// Whether oneDNN may use all instructions of `required`.
+bool Has(dnnl::cpu_isa required) {
+  static const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  return (isa & static_cast<unsigned>(required)) == static_cast<unsigned>(required);
+}
+
 CpuPath Detect() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto has = [isa](dnnl::cpu_isa required) {
-    return (isa & static_cast<unsigned>(required)) == static_cast<unsigned>(required);
-  };
-  if (has(dnnl::cpu_isa::avx512_core)) return CpuPath::kAvx512;
+  if (Has(dnnl::cpu_isa::avx512_core)) return CpuPath::kAvx512;
   // oneDNN was told to stay below AVX-512: Highway's kernels follow.
   constexpr int64_t kAvx512Targets = HWY_AVX3 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR;
   hwy::DisableTargets(kAvx512Targets);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  return has(dnnl::cpu_isa::avx2) ? CpuPath::kAvx2 : CpuPath::kBaseline;
+  return Has(dnnl::cpu_isa::avx2) ? CpuPath::kAvx2 : CpuPath::kBaseline;
 }
 
 }  // namespace
@@ -79,6 +81,9 @@ CpuPath GetCpuPath() {
   static const CpuPath path = Detect();
   return path;
 }
+
+bool CpuHasBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16); }
+bool CpuHasVnni() { return Has(dnnl::cpu_isa::avx512_core_vnni) || Has(dnnl::cpu_isa::avx2_vnni); }
 
 std::string_view CpuPathName() {
   switch (GetCpuPath()) {

@@ -16,6 +16,10 @@ enum class CpuPath { kBaseline, kAvx2, kAvx512 };
 CpuPath GetCpuPath();
 std::string_view CpuPathName();  // "baseline", "avx2", "avx512"
 
+// Whether oneDNN's kernels multiply bf16 (AVX-512 BF16), and u8 by s8 without saturating (VNNI); lowered alike.
+bool CpuHasBf16();
+bool CpuHasVnni();
+
 }  // namespace attnd
 
 #endif  // ATTND_CORE_BASE_CPU_H_

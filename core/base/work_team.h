@@ -2,6 +2,8 @@
 #ifndef ATTND_CORE_BASE_WORK_TEAM_H_
 #define ATTND_CORE_BASE_WORK_TEAM_H_
 
+#include <sched.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -47,10 +49,12 @@ class WorkTeam {
 
  private:
   struct Slot;
+  void WakeHelpers();
   void HelperLoop(int helper);
   bool HelperMayRun() const;
 
   const int capacity_;
+  cpu_set_t allowed_;              // the CPUs of the thread that made the team
   std::unique_ptr<Slot[]> slots_;  // [capacity], one per open session
   std::atomic<int> sessions_{0};   // open sessions
   std::atomic<int> helping_{0};    // helpers inside a loop or looking for one

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "core/base/cpu.h"
+#include "core/base/aligned.h"
+#include "core/ops/quantize.h"
 
 namespace attnd {
 namespace {
@@ -15,56 +16,107 @@ static_assert(kTileRows <= UkernelTable::kMaxRows);
 // Tiles per lane that even out lanes of unequal speed. 6 and 12 measured alike on 2 cores.
 constexpr int64_t kTilesPerLane = 12;
 
-int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 32 : 16; }
+// Rows of x converted at a time, and most that the caller converts alone: waking the others would cost more.
+constexpr int kConvertedRows = 16;
+constexpr int kConvertedAlone = 32;
+
+constexpr int kMaxColumns = 64;
+
+// x in the type that the kernel multiplies. Grows to the largest step seen; the thread that runs a layer owns it, and
+// its helpers read it.
+struct Converted {
+  AlignedBuffer<uint8_t> rows;   // [rows, padded inputs] of u8 or bf16
+  AlignedBuffer<float> scales;   // [rows]
+  AlignedBuffer<float> offsets;  // [rows]
+};
 
 }  // namespace
 
-Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs)
-    : inputs_(inputs), outputs_(outputs), block_(BlockColumns()), bias_(outputs, 0.0f) {
-  const int blocks = (outputs + block_ - 1) / block_;
-  packed_ = AlignedBuffer<float>(int64_t{blocks} * inputs * block_);
+struct Linear::Input {
+  const void* Row(int row) const { return static_cast<const char*>(data) + row * row_bytes; }
+  const void* data;  // [rows, padded inputs]
+  int64_t row_bytes;
+  const float* scales = nullptr;   // [rows] of u8
+  const float* offsets = nullptr;  // [rows] of u8
+};
+
+Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs,
+               Precision precision)
+    : inputs_(inputs), outputs_(outputs), weights_(weight, outputs, inputs, precision), bias_(outputs, 0.0f) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
-  for (int b = 0; b < blocks; ++b) {
-    float* block = packed_.data() + int64_t{b} * inputs * block_;
-    const int columns = std::min(block_, outputs - b * block_);
-    // 16 inputs at a time: reads and writes both stay in whole cache lines.
-    for (int k0 = 0; k0 < inputs; k0 += 16) {
-      const int k1 = std::min(inputs, k0 + 16);
-      for (int c = 0; c < columns; ++c) {
-        const float* row = weight.data() + int64_t{b * block_ + c} * inputs;
-        for (int k = k0; k < k1; ++k) block[k * block_ + c] = row[k];
-      }
-      for (int k = k0; k < k1; ++k) std::fill(block + k * block_ + columns, block + (k + 1) * block_, 0.0f);
-    }
-  }
-  const UkernelShape shape{.n = block_, .k = inputs, .lda = inputs, .ldb = block_, .ldc = outputs};
+  const bool sums_apart = weights_.data() == UkernelData::kU8S8;
+  const UkernelShape shape{.n = weights_.block(),
+                           .k = weights_.padded_inputs(),
+                           .lda = weights_.padded_inputs(),
+                           .ldb = weights_.block(),
+                           .ldc = sums_apart ? kMaxColumns : outputs,
+                           .data = weights_.data()};
   whole_ = GetUkernelTable(shape);
   UkernelShape last = shape;
-  last.n = outputs - (blocks - 1) * block_;
+  last.n = outputs - (weights_.blocks() - 1) * weights_.block();
   last_ = GetUkernelTable(last);
+}
+
+Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows) const {
+  const UkernelData data = weights_.data();
+  if (data == UkernelData::kF32 || data == UkernelData::kF32Bf16) {
+    return {.data = x, .row_bytes = static_cast<int64_t>(inputs_ * sizeof(float))};
+  }
+  const int width = weights_.padded_inputs();
+  const int64_t row_bytes = int64_t{width} * (data == UkernelData::kBf16 ? 2 : 1);
+  thread_local Converted converted;
+  converted.rows.Reserve((rows + kPaddingRows) * row_bytes);
+  converted.scales.Reserve(rows);
+  converted.offsets.Reserve(rows);
+  const Input input = {.data = converted.rows.data(),
+                       .row_bytes = row_bytes,
+                       .scales = converted.scales.data(),
+                       .offsets = converted.offsets.data()};
+  uint8_t* to = converted.rows.data();
+  float* scales = converted.scales.data();
+  float* offsets = converted.offsets.data();
+  const int tile_rows = rows <= kConvertedAlone ? rows : kConvertedRows;
+  team.ParallelFor((rows + tile_rows - 1) / tile_rows, [&](int64_t tile, int) {
+    const int row = static_cast<int>(tile) * tile_rows;
+    const int count = std::min(tile_rows, rows - row);
+    const float* from = x + int64_t{row} * inputs_;
+    if (data == UkernelData::kBf16) {
+      ConvertRowsToBf16(from, count, inputs_, width, reinterpret_cast<uint16_t*>(to + row * row_bytes));
+    } else {
+      QuantizeRows(from, count, inputs_, width, to + row * row_bytes, scales + row, offsets + row);
+    }
+  });
+  return input;
 }
 
 template <typename Epilogue>
 void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, float* y, const Epilogue& epilogue) const {
-  const int blocks = (outputs_ + block_ - 1) / block_;
+  const Input input = Prepare(team, x, rows);
+  const bool quantized = weights_.data() == UkernelData::kU8S8;
+  const int blocks = weights_.blocks();
   const int panels = (rows + kPanelRows - 1) / kPanelRows;
   // Enough tiles for every lane; no more, since each tile reads its panel of x anew.
   const int64_t wanted = team.lanes() * kTilesPerLane;
   const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, blocks));
   team.ParallelFor(int64_t{panels} * groups, [&](int64_t tile, int) {
+    alignas(64) int32_t sums[kTileRows * kMaxColumns];  // [tile rows, kMaxColumns] of kU8S8
     const int panel = static_cast<int>(tile / groups);
     const int group = static_cast<int>(tile % groups);
     const int row_end = std::min(rows, (panel + 1) * kPanelRows);
     const int block_end = static_cast<int>(int64_t{blocks} * (group + 1) / groups);
     for (int b = static_cast<int>(int64_t{blocks} * group / groups); b < block_end; ++b) {
-      const float* weights = packed_.data() + int64_t{b} * inputs_ * block_;
-      const int column = b * block_;
-      const int columns = std::min(block_, outputs_ - column);
+      const int column = b * weights_.block();
+      const int columns = std::min(weights_.block(), outputs_ - column);
       const UkernelTable& kernel = b + 1 == blocks ? *last_ : *whole_;
       for (int row = panel * kPanelRows; row < row_end; row += kTileRows) {
         const int count = std::min(kTileRows, row_end - row);
         float* out = y + int64_t{row} * outputs_ + column;
-        kernel.Run(UkernelTable::RoundRows(count), x + int64_t{row} * inputs_, weights, out);
+        void* product = quantized ? static_cast<void*>(sums) : out;
+        kernel.Run(UkernelTable::RoundRows(count), input.Row(row), weights_.Block(b), product);
+        if (quantized) {
+          DequantizeTile(sums, kMaxColumns, count, columns, input.scales + row, input.offsets + row,
+                         weights_.scales() + column, weights_.sums() + column, outputs_, out);
+        }
         epilogue(row, column, count, columns, out);
       }
     }

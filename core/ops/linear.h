@@ -6,9 +6,10 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/base/aligned.h"
 #include "core/base/work_team.h"
 #include "core/ops/activation.h"
+#include "core/ops/packed_weights.h"
+#include "core/ops/precision.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
@@ -20,11 +21,13 @@ class Linear {
   static constexpr int kPaddingRows = 8;
 
   // `weight` is [outputs, inputs] row-major, as checkpoints store it; `bias` is [outputs], or empty for none.
-  Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs);
+  // x and y are f32 in every precision.
+  Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs,
+         Precision precision = Precision::kF32);
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }
-  int64_t bytes() const { return static_cast<int64_t>((packed_.size() + bias_.size()) * sizeof(float)); }
+  int64_t bytes() const { return weights_.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float)); }
 
   // y = activation(x W^T + b).
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
@@ -34,15 +37,16 @@ class Linear {
                       const float* residual /* [rows, outputs] */, float* y /* [rows, outputs] */) const;
 
  private:
+  struct Input;
+  Input Prepare(WorkTeam::Session& team, const float* x, int rows) const;
   template <typename Epilogue>
   void RunTiles(WorkTeam::Session& team, const float* x, int rows, float* y, const Epilogue& epilogue) const;
 
   const int inputs_, outputs_;
-  const int block_;              // columns of a packed block: 16 on AVX2, 32 on AVX-512, as measured
-  AlignedBuffer<float> packed_;  // [blocks][inputs, block_]; columns of the last block beyond `outputs` are 0
-  std::vector<float> bias_;      // [outputs]
-  const UkernelTable* whole_;    // blocks of block_ columns
-  const UkernelTable* last_;     // the last block, which may be narrower
+  const PackedWeights weights_;
+  std::vector<float> bias_;    // [outputs]
+  const UkernelTable* whole_;  // whole blocks of columns
+  const UkernelTable* last_;   // the last block, which may be narrower
 };
 
 }  // namespace attnd

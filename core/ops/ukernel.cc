@@ -2,8 +2,11 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <bit>
 #include <map>
 #include <mutex>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,7 +21,25 @@ namespace attnd {
 namespace {
 
 using dnnl::memory;
-constexpr auto kF32 = memory::data_type::f32;
+using DataType = memory::data_type;
+constexpr auto kF32 = DataType::f32;
+
+struct Types {
+  DataType a, b, c;
+};
+Types TypesOf(UkernelData data) {
+  switch (data) {
+    case UkernelData::kF32:
+      break;
+    case UkernelData::kBf16:
+      return {DataType::bf16, DataType::bf16, kF32};
+    case UkernelData::kF32Bf16:
+      return {kF32, DataType::bf16, kF32};
+    case UkernelData::kU8S8:
+      return {DataType::u8, DataType::s8, DataType::s32};
+  }
+  return {kF32, kF32, kF32};
+}
 
 std::atomic<bool> force_matmul{false};
 
@@ -38,19 +59,21 @@ class BrgemmKernel final : public Ukernel {
  public:
   static std::unique_ptr<Ukernel> Make(const UkernelShape& s, int rows) {
     try {
-      dnnl::ukernel::brgemm brgemm(rows, s.n, s.k, /*batch_size=*/1, s.lda, s.ldb, s.ldc, kF32, kF32, kF32,
+      const auto [a, b, c] = TypesOf(s.data);
+      dnnl::ukernel::brgemm brgemm(rows, s.n, s.k, /*batch_size=*/1, s.lda, s.ldb, s.ldc, a, b, c,
                                    /*allow_empty=*/true);
       if (!brgemm) return nullptr;
       if (s.accumulate) brgemm.set_add_C(true);
       brgemm.finalize();
-      if (brgemm.get_B_pack_type() != dnnl::ukernel::pack_type::no_trans) return nullptr;
+      const bool interleaved = brgemm.get_B_pack_type() == dnnl::ukernel::pack_type::pack32;
+      if (interleaved != (UkernelInterleave(s.data) > 1)) return nullptr;
       brgemm.generate();
       return std::unique_ptr<Ukernel>(new BrgemmKernel(std::move(brgemm)));
     } catch (const dnnl::error&) {
       return nullptr;
     }
   }
-  void Run(const float* a, const float* b, float* c) const override {
+  void Run(const void* a, const void* b, void* c) const override {
     thread_local AlignedBuffer<char> scratch;
     scratch.Reserve(scratch_bytes_);
     thread_local const std::vector<std::pair<memory::dim, memory::dim>> offsets(1);  // one batch entry, at 0
@@ -82,7 +105,7 @@ class MatmulKernel final : public Ukernel {
     scratch_ = desc.scratchpad_desc();
     matmul_ = dnnl::matmul(desc);
   }
-  void Run(const float* a, const float* b, float* c) const override {
+  void Run(const void* a, const void* b, void* c) const override {
     UseOneThread();
     thread_local dnnl::stream stream(CpuEngine());
     thread_local AlignedBuffer<char> scratch;
@@ -103,21 +126,40 @@ class MatmulKernel final : public Ukernel {
   dnnl::matmul matmul_;
 };
 
-// One column: dnnl::matmul (3.7.2) gives wrong results where the rows of C are further apart than its one column.
-class ColumnKernel final : public Ukernel {
+float ToFloat(float x) { return x; }
+float ToFloat(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
+
+// Loops. For what has no other kernel: types that oneDNN has no tile of on this CPU, and one column, for which
+// dnnl::matmul (3.7.2) gives wrong results where the rows of C are further apart than its one column.
+template <typename A, typename B, typename C>
+class LoopKernel final : public Ukernel {
  public:
-  ColumnKernel(const UkernelShape& shape, int rows) : shape_(shape), rows_(rows) {}
-  void Run(const float* a, const float* b, float* c) const override {
+  LoopKernel(const UkernelShape& shape, int rows)
+      : shape_(shape), rows_(rows), interleave_(UkernelInterleave(shape.data)) {}
+  void Run(const void* a, const void* b, void* c) const override {
     for (int r = 0; r < rows_; ++r) {
-      float sum = shape_.accumulate ? c[int64_t{r} * shape_.ldc] : 0.0f;
-      for (int k = 0; k < shape_.k; ++k) sum += a[int64_t{r} * shape_.lda + k] * b[int64_t{k} * shape_.ldb];
-      c[int64_t{r} * shape_.ldc] = sum;
+      const A* row = static_cast<const A*>(a) + int64_t{r} * shape_.lda;
+      C* out = static_cast<C*>(c) + int64_t{r} * shape_.ldc;
+      if (!shape_.accumulate) std::fill(out, out + shape_.n, C{0});
+      for (int k = 0; k < shape_.k; ++k) {
+        const B* weights =
+            static_cast<const B*>(b) + int64_t{k / interleave_} * shape_.ldb * interleave_ + k % interleave_;
+        for (int n = 0; n < shape_.n; ++n) out[n] += Product(row[k], weights[n * interleave_]);
+      }
     }
   }
 
  private:
+  static C Product(A a, B b) {
+    if constexpr (std::is_same_v<C, int32_t>) {
+      return int32_t{a} * int32_t{b};
+    } else {
+      return ToFloat(a) * ToFloat(b);
+    }
+  }
   const UkernelShape shape_;
   const int rows_;
+  const int interleave_;
 };
 
 std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
@@ -126,11 +168,34 @@ std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
     if (auto kernel = BrgemmKernel::Make(shape, rows)) return kernel;
   }
 #endif
-  if (shape.n == 1) return std::make_unique<ColumnKernel>(shape, rows);
+  switch (shape.data) {
+    case UkernelData::kF32:
+      break;
+    case UkernelData::kBf16:
+      return std::make_unique<LoopKernel<uint16_t, uint16_t, float>>(shape, rows);
+    case UkernelData::kF32Bf16:
+      return std::make_unique<LoopKernel<float, uint16_t, float>>(shape, rows);
+    case UkernelData::kU8S8:
+      return std::make_unique<LoopKernel<uint8_t, int8_t, int32_t>>(shape, rows);
+  }
+  if (shape.n == 1) return std::make_unique<LoopKernel<float, float, float>>(shape, rows);
   return std::make_unique<MatmulKernel>(shape, rows);
 }
 
 }  // namespace
+
+int UkernelInterleave(UkernelData data) {
+  switch (data) {
+    case UkernelData::kF32:
+    case UkernelData::kF32Bf16:
+      return 1;
+    case UkernelData::kBf16:
+      return 2;
+    case UkernelData::kU8S8:
+      return 4;
+  }
+  return 1;
+}
 
 UkernelTable::~UkernelTable() {
   for (auto& kernel : kernels_) delete kernel.load(std::memory_order_relaxed);

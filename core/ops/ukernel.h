@@ -13,20 +13,32 @@
 
 namespace attnd {
 
-// All f32, row-major; strides are floats from one row to the next.
+// The types of A x B -> C.
+enum class UkernelData {
+  kF32,      // f32 x f32 -> f32
+  kBf16,     // bf16 x bf16 -> f32; k even
+  kF32Bf16,  // f32 x bf16 -> f32
+  kU8S8,     // u8 x s8 -> s32; k a multiple of 4
+};
+
+// Rows of B that lie interleaved, column by column: B is [k / i, ldb, i].
+int UkernelInterleave(UkernelData data);
+
+// Row-major; strides are elements from one row to the next.
 struct UkernelShape {
   int n, k;  // B is [k, n], n at most 64
   int lda, ldb, ldc;
   bool accumulate = false;  // C += A B
+  UkernelData data = UkernelData::kF32;
 
-  auto Key() const { return std::tuple(n, k, lda, ldb, ldc, accumulate); }
+  auto Key() const { return std::tuple(n, k, lda, ldb, ldc, accumulate, data); }
 };
 
 // One compiled tile shape. Immutable; Run may be called by any number of threads.
 class Ukernel {
  public:
   virtual ~Ukernel() = default;
-  virtual void Run(const float* a, const float* b, float* c) const = 0;
+  virtual void Run(const void* a, const void* b, void* c) const = 0;
 };
 
 // The kernels of one shape for 1 to kMaxRows rows of A, compiled on first use (about 50 us each).
@@ -48,7 +60,7 @@ class UkernelTable {
     const Ukernel* kernel = kernels_[rows].load(std::memory_order_acquire);
     return kernel != nullptr ? *kernel : Compile(rows);
   }
-  void Run(int rows, const float* a, const float* b, float* c) const { ForRows(rows).Run(a, b, c); }
+  void Run(int rows, const void* a, const void* b, void* c) const { ForRows(rows).Run(a, b, c); }
 
  private:
   const Ukernel& Compile(int rows) const;

@@ -1,0 +1,40 @@
+#include "core/ops/precision.h"
+
+#include "core/base/cpu.h"
+#include "core/ops/ukernel.h"
+
+namespace attnd {
+
+std::string_view PrecisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kF32:
+      return "f32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kInt8:
+      return "int8";
+  }
+  return "";
+}
+
+std::optional<Precision> ParsePrecision(std::string_view name) {
+  for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
+    if (name == PrecisionName(precision)) return precision;
+  }
+  if (name == "auto") return UkernelBackend() == "brgemm" ? Precision::kBf16 : Precision::kF32;
+  return std::nullopt;
+}
+
+std::string_view PrecisionPath(Precision precision) {
+  switch (precision) {
+    case Precision::kF32:
+      break;
+    case Precision::kBf16:
+      return CpuHasBf16() ? "bf16" : "f32 x bf16";
+    case Precision::kInt8:
+      return CpuHasVnni() ? "int8 vnni" : "int8 +-63";
+  }
+  return "f32";
+}
+
+}  // namespace attnd

@@ -1,0 +1,28 @@
+// Precision: in what numbers the linear layers hold their weights and multiply.
+#ifndef ATTND_CORE_OPS_PRECISION_H_
+#define ATTND_CORE_OPS_PRECISION_H_
+
+#include <optional>
+#include <string_view>
+
+namespace attnd {
+
+// kF32:  f32 weights and activations.
+// kBf16: bf16 weights. Activations in bf16 where the CPU multiplies it (AVX-512 BF16), else f32; sums in f32.
+// kInt8: weights s8 with a scale per output channel, activations u8 with a scale and an offset per row, found as the
+//        text runs; sums in s32. Weights keep within +-63 where the CPU has no VNNI, whose products would saturate.
+// What is not a linear layer (embeddings, norms, attention, heads of a task) computes in f32.
+enum class Precision { kF32, kBf16, kInt8 };
+
+std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"
+
+// The precision called `name`, or none. "auto" is the fastest whose fidelity is that of bf16: bf16, unless tiles of it
+// would run untuned (UkernelBackend() is not "brgemm"), then f32.
+std::optional<Precision> ParsePrecision(std::string_view name);
+
+// How `precision` runs on this CPU: "f32", "bf16", "f32 x bf16", "int8 vnni", "int8 +-63".
+std::string_view PrecisionPath(Precision precision);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_PRECISION_H_

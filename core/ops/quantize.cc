@@ -1,0 +1,132 @@
+#include "core/ops/quantize.h"
+
+#include <bit>
+#include <cstddef>
+#include <cstring>
+
+// clang-format off: the order of Highway's headers matters
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/quantize.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace attnd {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void Quantize(const float* HWY_RESTRICT x, int rows, int columns, int stride, uint8_t* HWY_RESTRICT q,
+              float* HWY_RESTRICT scales, float* HWY_RESTRICT offsets) {
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<uint8_t, decltype(d)> du8;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  for (int r = 0; r < rows; ++r, x += columns, q += stride) {
+    auto low = hn::Set(d, x[0]);
+    auto high = low;
+    int c = 0;
+    for (; c + lanes <= columns; c += lanes) {
+      const auto v = hn::LoadU(d, x + c);
+      low = hn::Min(low, v);
+      high = hn::Max(high, v);
+    }
+    if (c < columns) {
+      const auto v = hn::LoadNOr(hn::Set(d, x[0]), d, x + c, columns - c);
+      low = hn::Min(low, v);
+      high = hn::Max(high, v);
+    }
+    const float least = hn::ReduceMin(d, low);
+    const float range = hn::ReduceMax(d, high) - least;
+    scales[r] = range * (1.0f / 255);
+    offsets[r] = least;
+    const auto offset = hn::Set(d, least);
+    const auto inverse = hn::Set(d, range > 0 ? 255 / range : 0.0f);
+    for (c = 0; c + lanes <= columns; c += lanes) {
+      const auto level = hn::NearestInt(hn::Mul(hn::Sub(hn::LoadU(d, x + c), offset), inverse));
+      hn::StoreU(hn::DemoteTo(du8, level), du8, q + c);
+    }
+    if (c < columns) {
+      const auto level = hn::NearestInt(hn::Mul(hn::Sub(hn::LoadN(d, x + c, columns - c), offset), inverse));
+      hn::StoreN(hn::DemoteTo(du8, level), du8, q + c, columns - c);
+    }
+    if (columns < stride) std::memset(q + columns, 0, stride - columns);
+  }
+}
+
+void Bf16Rows(const float* HWY_RESTRICT x, int rows, int columns, int stride, uint16_t* HWY_RESTRICT y) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const hn::Rebind<uint16_t, decltype(d)> du16;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  // The upper half, after adding half of its last place, less where that is even; NaN keeps a payload bit.
+  const auto convert = [&](auto v) {
+    const auto bits = hn::BitCast(du, v);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+    const auto rounded = hn::Add(hn::Add(bits, hn::Set(du, 0x7fff)), odd);
+    const auto nan = hn::Or(bits, hn::Set(du, 0x400000));
+    return hn::TruncateTo(du16, hn::ShiftRight<16>(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded)));
+  };
+  for (int r = 0; r < rows; ++r, x += columns, y += stride) {
+    int c = 0;
+    for (; c + lanes <= columns; c += lanes) hn::StoreU(convert(hn::LoadU(d, x + c)), du16, y + c);
+    if (c < columns) hn::StoreN(convert(hn::LoadN(d, x + c, columns - c)), du16, y + c, columns - c);
+    if (columns < stride) std::memset(y + columns, 0, (stride - columns) * sizeof(uint16_t));
+  }
+}
+
+void Dequantize(const int32_t* HWY_RESTRICT sums, int sums_stride, int rows, int columns,
+                const float* HWY_RESTRICT row_scales, const float* HWY_RESTRICT row_offsets,
+                const float* HWY_RESTRICT weight_scales, const float* HWY_RESTRICT weight_sums, int64_t stride,
+                float* HWY_RESTRICT y) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  for (int r = 0; r < rows; ++r, sums += sums_stride, y += stride) {
+    const auto scale = hn::Set(d, row_scales[r]);
+    const auto offset = hn::Set(d, row_offsets[r]);
+    int c = 0;
+    for (; c + lanes <= columns; c += lanes) {
+      const auto product =
+          hn::Mul(hn::ConvertTo(d, hn::LoadU(di, sums + c)), hn::Mul(scale, hn::LoadU(d, weight_scales + c)));
+      hn::StoreU(hn::MulAdd(offset, hn::LoadU(d, weight_sums + c), product), d, y + c);
+    }
+    for (; c < columns; ++c) {
+      y[c] = row_scales[r] * weight_scales[c] * static_cast<float>(sums[c]) + row_offsets[r] * weight_sums[c];
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attnd {
+
+HWY_EXPORT(Quantize);
+HWY_EXPORT(Bf16Rows);
+HWY_EXPORT(Dequantize);
+
+void QuantizeRows(const float* x, int rows, int columns, int stride, uint8_t* q, float* scales, float* offsets) {
+  HWY_DYNAMIC_DISPATCH(Quantize)(x, rows, columns, stride, q, scales, offsets);
+}
+
+void ConvertRowsToBf16(const float* x, int rows, int columns, int stride, uint16_t* y) {
+  HWY_DYNAMIC_DISPATCH(Bf16Rows)(x, rows, columns, stride, y);
+}
+
+uint16_t ToBf16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  if (x != x) return static_cast<uint16_t>((bits | 0x400000) >> 16);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+void DequantizeTile(const int32_t* sums, int sums_stride, int rows, int columns, const float* row_scales,
+                    const float* row_offsets, const float* weight_scales, const float* weight_sums, int64_t stride,
+                    float* y) {
+  HWY_DYNAMIC_DISPATCH(Dequantize)
+  (sums, sums_stride, rows, columns, row_scales, row_offsets, weight_scales, weight_sums, stride, y);
+}
+
+}  // namespace attnd
+#endif  // HWY_ONCE

@@ -1,0 +1,29 @@
+// Activations as Linear multiplies them in bf16 and int8, and its sums back in f32.
+#ifndef ATTND_CORE_OPS_QUANTIZE_H_
+#define ATTND_CORE_OPS_QUANTIZE_H_
+
+#include <cstdint>
+
+namespace attnd {
+
+// Each row by its own range: x ~ offset + scale * q with q in 0..255, offset its least value.
+// Columns from `columns` to `stride` become 0.
+void QuantizeRows(const float* x /* [rows, columns] */, int rows, int columns, int stride,
+                  uint8_t* q /* [rows, stride] */, float* scales /* [rows] */, float* offsets /* [rows] */);
+
+// Rounded to nearest, ties to even. Columns from `columns` to `stride` become 0.
+void ConvertRowsToBf16(const float* x /* [rows, columns] */, int rows, int columns, int stride,
+                       uint16_t* y /* [rows, stride] */);
+uint16_t ToBf16(float x);
+
+// The product of quantised rows and weights w ~ weight_scales[c] * s8 from its integer sums:
+//   y[r, c] = row_scales[r] * weight_scales[c] * sums[r, c] + row_offsets[r] * weight_sums[c],
+// where weight_sums[c] is weight_scales[c] times the sum of column c.
+void DequantizeTile(const int32_t* sums /* [rows, sums_stride] */, int sums_stride, int rows, int columns,
+                    const float* row_scales /* [rows] */, const float* row_offsets /* [rows] */,
+                    const float* weight_scales /* [columns] */, const float* weight_sums /* [columns] */,
+                    int64_t stride, float* y /* [rows, stride] */);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_QUANTIZE_H_
