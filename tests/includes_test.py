@@ -11,7 +11,7 @@ ALLOWED = {
     "core/weights": [],
     "core/text": [],
     "core/attention": ["core/base"],
-    "core/model": ["core/base", "core/ops", "core/weights", "core/text", "core/attention", "core/engine/packed_batch.h"],
+    "core/model": ["core/base", "core/ops", "core/weights", "core/text", "core/attention"],
     "core/engine": ["core/base", "core/ops", "core/attention", "core/model", "core/text"],
     "server/batching": ["core"],
     "server/ops": ["core", "server/batching", "server/rpc/services.h", "proto"],

@@ -13,10 +13,69 @@ Engine::Engine(const Model& model, WorkTeam& team)
 
 Engine::~Engine() = default;
 
+std::vector<int32_t> Engine::RowsOf(const SequenceJob& job) const {
+  const ModelConfig& config = model_.config;
+  if (job.last_hidden != nullptr) return {};
+  if (job.embedding != nullptr && config.pooling.mode != PoolingMode::kCls) return {};
+  std::vector<int32_t> rows;
+  if (job.logits != nullptr) {
+    if (config.task == Task::kTokenClassify) return {};
+    if (config.task == Task::kClassify && model_.head->pooling != PoolingMode::kCls) return {};
+    if (config.task == Task::kFillMask) {
+      if (job.logit_positions.empty()) return {};
+      rows.assign(job.logit_positions.begin(), job.logit_positions.end());
+    }
+  }
+  if (job.embedding != nullptr || rows.empty()) rows.push_back(0);
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  return rows;
+}
+
+const float* Engine::RowAt(const float* hidden, int i, int32_t token) const {
+  const auto begin = batch_.outputs.begin() + batch_.output_begins[i];
+  const auto end = batch_.outputs.begin() + batch_.output_begins[i + 1];
+  const auto row = std::lower_bound(begin, end, batch_.begins[i] + token) - batch_.outputs.begin();
+  return hidden + int64_t{row} * model_.config.hidden_size;
+}
+
+void Engine::RunHead(absl::Span<const SequenceJob> jobs, const float* hidden, WorkTeam::Session& session) {
+  const ModelConfig& config = model_.config;
+  head_rows_.clear();
+  head_pooled_.resize(model_.head->pooling == PoolingMode::kCls ? 0 : jobs.size() * config.hidden_size);
+  const int64_t columns = config.logit_columns();
+  for (int i = 0; i < static_cast<int>(jobs.size()); ++i) {
+    const SequenceJob& job = jobs[i];
+    if (job.logits == nullptr) continue;
+    if (config.task == Task::kClassify) {
+      const float* row = RowAt(hidden, i, 0);
+      if (!head_pooled_.empty()) {
+        float* pooled = head_pooled_.data() + int64_t{i} * config.hidden_size;
+        Pool(model_.head->pooling, row, batch_.length(i), config.hidden_size, pooled);
+        row = pooled;
+      }
+      head_rows_.push_back({row, job.logits});
+    } else if (config.task == Task::kFillMask && !job.logit_positions.empty()) {
+      for (size_t p = 0; p < job.logit_positions.size(); ++p) {
+        head_rows_.push_back({RowAt(hidden, i, job.logit_positions[p]), job.logits + p * columns});
+      }
+    } else {
+      for (int t = 0; t < batch_.length(i); ++t) {
+        head_rows_.push_back({RowAt(hidden, i, t), job.logits + t * columns});
+      }
+    }
+  }
+  model_.head->Run(session, head_rows_, head_workspace_);
+}
+
 absl::Status Engine::Run(absl::Span<const SequenceJob> jobs, absl::FunctionRef<bool()> keep_going) {
   if (jobs.empty()) return absl::OkStatus();
   batch_.Clear();
-  for (const SequenceJob& job : jobs) batch_.Add(job.ids, job.type_ids, job.sink);
+  bool with_head = false;
+  for (const SequenceJob& job : jobs) {
+    batch_.Add(job.ids, job.type_ids, job.sink, RowsOf(job));
+    with_head = with_head || job.logits != nullptr;
+  }
   WorkTeam::Session session(team_);
   const auto hidden = model_.encoder->Forward(batch_, session, *workspace_, keep_going);
   if (!hidden.ok()) return hidden.status();
@@ -25,7 +84,7 @@ absl::Status Engine::Run(absl::Span<const SequenceJob> jobs, absl::FunctionRef<b
   const PoolingConfig& pooling = model_.config.pooling;
   session.ParallelFor(batch_.sequences(), [&](int64_t i, int) {
     const SequenceJob& job = jobs[i];
-    const float* rows = *hidden + int64_t{batch_.begins[i]} * width;
+    const float* rows = RowAt(*hidden, static_cast<int>(i), 0);
     const int tokens = batch_.length(static_cast<int>(i));
     if (job.embedding != nullptr) {
       Pool(pooling.mode, rows, tokens, width, job.embedding);
@@ -33,6 +92,7 @@ absl::Status Engine::Run(absl::Span<const SequenceJob> jobs, absl::FunctionRef<b
     }
     if (job.last_hidden != nullptr) std::memcpy(job.last_hidden, rows, int64_t{tokens} * width * sizeof(float));
   });
+  if (with_head) RunHead(jobs, *hidden, session);
   return absl::OkStatus();
 }
 
@@ -51,7 +111,9 @@ absl::Status Engine::Check(const ModelConfig& config, absl::Span<const int32_t> 
   if (!type_ids.empty() && type_ids.size() != ids.size()) {
     return absl::InvalidArgumentError(absl::StrCat(type_ids.size(), " type ids for ", ids.size(), " tokens"));
   }
-  for (size_t i = 0; i < type_ids.size(); ++i) {
+  // Without a table, or with one row, type ids mean nothing: tokenizers number the texts of a pair for such models,
+  // too.
+  for (size_t i = 0; i < type_ids.size() && config.type_vocab_size > 1; ++i) {
     if (type_ids[i] < 0 || type_ids[i] >= config.type_vocab_size) {
       return absl::InvalidArgumentError(
           absl::StrCat("token ", i, " has type id ", type_ids[i], ", the model has 0 to ", config.type_vocab_size - 1));

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "core/base/work_team.h"
 #include "core/model/model.h"
+#include "core/model/packed_batch.h"
 
 namespace attnd {
 
@@ -20,12 +22,18 @@ struct SequenceJob {
       ids;  // [tokens], 1 to config.max_tokens, each inside the vocabulary (Engine::Check says so)
   absl::Span<const int32_t> type_ids;  // [tokens] or empty
   AttentionSink* sink = nullptr;       // null: no attention is looked at
-  float* embedding = nullptr;          // [hidden_size] pooled vector, or null
+  float* embedding = nullptr;          // [embedding_size] pooled vector, or null
   float* last_hidden = nullptr;        // [tokens, hidden_size], or null
   std::optional<bool> normalize;       // overrides config.pooling.normalize
+  // The head's output before softmax or sigmoid, or null; always null where config.task has no head. kClassify:
+  // [labels]; kTokenClassify: [tokens, labels]; kFillMask: [logit_positions, vocab_size], of all tokens where that is
+  // empty.
+  float* logits = nullptr;
+  absl::Span<const int32_t> logit_positions;  // kFillMask: indices of tokens, each below `tokens`, in any order
 };
 
-// Runs steps of one model. Thread rule: one Engine per worker thread; engines share the model and the team.
+// Runs steps of one model. Rows of the last layer that no job asks for are not computed: a classifier needs one.
+// Thread rule: one Engine per worker thread; engines share the model and the team.
 class Engine {
  public:
   Engine(const Model& model, WorkTeam& team);  // both outlive the engine
@@ -41,10 +49,19 @@ class Engine {
                             absl::Span<const int32_t> type_ids);
 
  private:
+  // Which rows of the last hidden states a job needs; empty: all.
+  std::vector<int32_t> RowsOf(const SequenceJob& job) const;
+  // Row `token` of sequence `i` in the last hidden states, which hold the rows of batch_.outputs.
+  const float* RowAt(const float* hidden, int i, int32_t token) const;
+  void RunHead(absl::Span<const SequenceJob> jobs, const float* hidden, WorkTeam::Session& session);
+
   const Model& model_;
   WorkTeam& team_;
   PackedBatch batch_;  // reused between steps
   std::unique_ptr<Encoder::Workspace> workspace_;
+  Head::Workspace head_workspace_;
+  std::vector<HeadRow> head_rows_;
+  std::vector<float> head_pooled_;  // [sequences, hidden_size], where the head reads a mean
 };
 
 }  // namespace attnd

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/model/task.h"
 #include "core/ops/activation.h"
 #include "core/ops/pooling.h"
 
@@ -19,19 +20,31 @@ struct PoolingConfig {
 struct ModelConfig {
   std::string model_type;                  // "bert"
   std::vector<std::string> architectures;  // {"BertModel"}
+
+  Task task = Task::kEmbed;         // of `architectures`; kEmbed where modules.json pools
+  std::vector<std::string> labels;  // kClassify, kTokenClassify: by id. One label of kClassify: a reranker
+  // kClassify. Where config.json says nothing: kSingleLabel; of one label kMultiLabel, as CrossEncoder does.
+  ProblemType problem_type = ProblemType::kSingleLabel;
+
   int hidden_size = 0;
   int layers = 0;
   int heads = 0;
   int intermediate_size = 0;
   int vocab_size = 0;
-  int type_vocab_size = 0;
-  int max_positions = 0;  // rows of the position table
+  int type_vocab_size = 0;  // at most 1: type ids are accepted and mean nothing
+  int max_positions = 0;    // rows of the position table
   float layer_norm_eps = 1e-12f;
   Activation activation = Activation::kGelu;
-  int max_tokens = 0;     // most tokens of a text: sentence_bert_config.json's max_seq_length, at most max_positions
-  PoolingConfig pooling;  // mean without normalising where the folder has no modules.json
+  int max_tokens = 0;      // most tokens of a text: sentence_bert_config.json's max_seq_length, at most max_positions
+  PoolingConfig pooling;   // mean without normalising where the folder has no modules.json
+  int embedding_size = 0;  // numbers of an embedding: hidden_size
 
   int head_dim() const { return hidden_size / heads; }
+  // Numbers in one row of the head's output, 0 without a head.
+  int logit_columns() const {
+    if (task == Task::kClassify || task == Task::kTokenClassify) return static_cast<int>(labels.size());
+    return task == Task::kFillMask || task == Task::kGenerate ? vocab_size : 0;
+  }
 };
 
 // Reads config.json, and modules.json, 1_Pooling/config.json and sentence_bert_config.json where they are.

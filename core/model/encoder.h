@@ -8,8 +8,8 @@
 #include "absl/status/statusor.h"
 #include "core/base/aligned.h"
 #include "core/base/work_team.h"
-#include "core/engine/packed_batch.h"
 #include "core/model/config.h"
+#include "core/model/packed_batch.h"
 
 namespace attnd {
 
@@ -27,18 +27,14 @@ class Encoder {
   virtual ~Encoder() = default;
   virtual std::unique_ptr<Workspace> NewWorkspace() const = 0;
 
-  // The last hidden states of `batch`: a pointer into `workspace`, [batch.tokens(), hidden_size], valid until the next
-  // Forward on it. Every id must be inside the vocabulary and every sequence at most max_tokens long (debug-asserted).
-  // `keep_going` is asked between layers: when it returns false the pass ends with kCancelled.
+  // The last hidden states of the rows in batch.outputs: a pointer into `workspace`, [outputs, hidden_size], valid
+  // until the next Forward on it. Every id must be inside the vocabulary and every sequence at most max_tokens long
+  // (debug-asserted). `keep_going` is asked between layers: when it returns false the pass ends with kCancelled.
   virtual absl::StatusOr<const float*> Forward(const PackedBatch& batch, WorkTeam::Session& team, Workspace& workspace,
                                                absl::FunctionRef<bool()> keep_going) const = 0;
 
   virtual int64_t weight_bytes() const = 0;  // bytes of packed weights in memory
 };
-
-// The encoder of `config.model_type` with the weights of `file`. Unknown types are kUnimplemented, listing what is
-// known.
-absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(const ModelConfig& config, const TensorSource& file);
 
 }  // namespace attnd
 

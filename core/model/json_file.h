@@ -39,6 +39,14 @@ class JsonObject {
   std::string name_;
 };
 
+// Moves the value of a StatusOr into `to`; for chains of checks: status.Update(Store(...)).
+template <typename T, typename U>
+absl::Status Store(absl::StatusOr<T> value, U& to) {
+  if (!value.ok()) return value.status();
+  to = static_cast<U>(*std::move(value));
+  return absl::OkStatus();
+}
+
 // Reads a file of at most 4 MiB, nested at most 64 deep.
 absl::StatusOr<nlohmann::json> ReadJson(const std::string& path);
 // The same for a file that must hold an object.

@@ -29,14 +29,30 @@ std::vector<float> WeightReader::Read(const std::string& name, std::initializer_
   return *std::move(tensor);
 }
 
-std::vector<float> WeightReader::ReadJoined(std::initializer_list<std::string> names,
-                                            std::initializer_list<int64_t> shape) {
-  std::vector<float> joined;
+absl::StatusOr<Linear> WeightReader::ReadLinear(const std::string& name, int outputs, int inputs, bool has_bias) {
+  return ReadLinearOf(absl::StrCat(name, ".weight"), has_bias ? absl::StrCat(name, ".bias") : "", outputs, inputs);
+}
+
+absl::StatusOr<Linear> WeightReader::ReadLinearOf(const std::string& weight, const std::string& bias, int outputs,
+                                                  int inputs) {
+  const std::vector<float> weights = Read(weight, {outputs, inputs});
+  const std::vector<float> biases = bias.empty() ? std::vector<float>() : Read(bias, {outputs});
+  if (!status_.ok()) return status_;
+  return Linear(weights, biases, outputs, inputs);
+}
+
+absl::StatusOr<Linear> WeightReader::ReadLinears(std::initializer_list<std::string> names, int outputs, int inputs,
+                                                 bool has_bias) {
+  std::vector<float> weight, bias;
   for (const std::string& name : names) {
-    const std::vector<float> part = Read(name, shape);
-    joined.insert(joined.end(), part.begin(), part.end());
+    const std::vector<float> weights = Read(absl::StrCat(name, ".weight"), {outputs, inputs});
+    weight.insert(weight.end(), weights.begin(), weights.end());
+    if (!has_bias) continue;
+    const std::vector<float> biases = Read(absl::StrCat(name, ".bias"), {outputs});
+    bias.insert(bias.end(), biases.begin(), biases.end());
   }
-  return joined;
+  if (!status_.ok()) return status_;
+  return Linear(weight, bias, static_cast<int>(names.size()) * outputs, inputs);
 }
 
 }  // namespace attnd

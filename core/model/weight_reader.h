@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/ops/linear.h"
 #include "core/weights/tensor_source.h"
 
 namespace attnd {
@@ -17,11 +19,19 @@ class WeightReader {
  public:
   // `prefix` ("bert.") is used where the file has `probe` under it.
   WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe);
+  // Full names.
+  explicit WeightReader(const TensorSource& file) : file_(file) {}
 
+  bool Contains(const std::string& name) const { return file_.Contains(prefix_ + name); }
   // The tensor as f32; empty after a fault, which status() then names.
   std::vector<float> Read(const std::string& name, std::initializer_list<int64_t> shape);
-  // Several tensors of one shape, end to end: [parts * shape[0], shape[1]...].
-  std::vector<float> ReadJoined(std::initializer_list<std::string> names, std::initializer_list<int64_t> shape);
+  // NAME.weight [outputs, inputs] and, where `has_bias`, NAME.bias [outputs], packed. Fails with status().
+  absl::StatusOr<Linear> ReadLinear(const std::string& name, int outputs, int inputs, bool has_bias = true);
+  // The same by the full names of both tensors; an empty `bias`: none.
+  absl::StatusOr<Linear> ReadLinearOf(const std::string& weight, const std::string& bias, int outputs, int inputs);
+  // Several of one shape, each NAME with `outputs` rows, as one: their outputs side by side.
+  absl::StatusOr<Linear> ReadLinears(std::initializer_list<std::string> names, int outputs, int inputs,
+                                     bool has_bias = true);
 
   const absl::Status& status() const { return status_; }
 

@@ -71,6 +71,13 @@ struct Silu {
   }
 };
 
+struct Tanh {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return hn::Tanh(d, x);
+  }
+};
+
 template <class F>
 void BiasRows(F f, const float* HWY_RESTRICT bias, int rows, int columns, int64_t stride, float* HWY_RESTRICT x) {
   const hn::ScalableTag<float> d;
@@ -99,6 +106,8 @@ void Activate(Activation activation, const float* bias, int rows, int columns, i
       return BiasRows(Relu(), bias, rows, columns, stride, x);
     case Activation::kSilu:
       return BiasRows(Silu(), bias, rows, columns, stride, x);
+    case Activation::kTanh:
+      return BiasRows(Tanh(), bias, rows, columns, stride, x);
   }
 }
 

@@ -8,7 +8,7 @@ namespace attnd {
 
 // kGelu: x Phi(x) with the exact error function (tests hold it to 2e-6 max(1, |x|)); kGeluTanh: its tanh approximation.
 // "Gaussian Error Linear Units", Hendrycks and Gimpel, 2016. kSilu: x sigmoid(x).
-enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu };
+enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 
 // x = activation(x + bias), in place.
 void AddBiasAndActivate(Activation activation, const float* bias /* [columns] */, int rows, int columns, int64_t stride,

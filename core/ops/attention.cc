@@ -57,21 +57,47 @@ void PackKeys(const AttentionHead& head, float* packed /* [blocks][head_dim, kKe
   }
 }
 
-// -infinity where a query must not see a key.
-void HideScores(const AttentionHead& head, int query_begin, int query_count, int stride, float* scores) {
+struct KeyRange {
+  int begin, end;
+};
+
+// The keys that a block of queries sees through its window.
+KeyRange VisibleKeys(const AttentionHead& head, int query_begin, int query_count) {
+  if (head.window < 0) return {0, head.keys};
+  const int64_t first = int64_t{query_begin} + head.keys - head.queries - head.window;
+  const int64_t end = int64_t{query_begin} + query_count + head.keys - head.queries + head.window;
+  // At least one key, so that a block that sees none is computed as a row of hidden scores.
+  const int begin = static_cast<int>(std::clamp<int64_t>(first, 0, head.keys - 1));
+  return {begin, static_cast<int>(std::clamp<int64_t>(end, begin + 1, head.keys))};
+}
+
+// scores = scores * scale + bias.
+void AddBias(const AttentionHead& head, KeyRange keys, int query_begin, int query_count, int stride, float* scores) {
+  for (int r = 0; r < query_count; ++r) {
+    const float* bias = head.bias + (query_begin + r) * head.bias_stride + keys.begin;
+    float* row = scores + int64_t{r} * stride;
+    for (int k = 0; k < keys.end - keys.begin; ++k) row[k] = row[k] * head.scale + bias[k];
+  }
+}
+
+// -infinity where a query must not see a key. `scores` holds the columns of `keys`.
+void HideScores(const AttentionHead& head, KeyRange keys, int query_begin, int query_count, int stride, float* scores) {
   constexpr float kHidden = -std::numeric_limits<float>::infinity();
+  const int count = keys.end - keys.begin;
   for (int r = 0; r < query_count; ++r) {
     float* row = scores + int64_t{r} * stride;
     const int query = query_begin + r;
     if (head.mask != nullptr) {
-      const uint8_t* mask = head.mask + query * head.mask_stride;
-      for (int k = 0; k < head.keys; ++k) {
+      const uint8_t* mask = head.mask + query * head.mask_stride + keys.begin;
+      for (int k = 0; k < count; ++k) {
         if (mask[k] == 0) row[k] = kHidden;
       }
     }
-    if (head.causal) {
-      const int visible = std::clamp(query + head.keys - head.queries + 1, 0, head.keys);
-      std::fill(row + visible, row + head.keys, kHidden);
+    const int64_t own = int64_t{query} + head.keys - head.queries - keys.begin;  // the query's own key, as a column
+    if (head.causal) std::fill(row + std::clamp<int64_t>(own + 1, 0, count), row + count, kHidden);
+    if (head.window >= 0) {
+      std::fill(row, row + std::clamp<int64_t>(own - head.window, 0, count), kHidden);
+      std::fill(row + std::clamp<int64_t>(own + head.window + 1, 0, count), row + count, kHidden);
     }
   }
 }
@@ -118,33 +144,68 @@ void WeighValues(const AttentionHead& head, int rows, int stride, const float* p
   }
 }
 
+// `head` with the keys of `range` only. Its mask and bias stay those of the whole.
+AttentionHead Restrict(const AttentionHead& head, KeyRange range) {
+  AttentionHead part = head;
+  part.key += int64_t{range.begin} * head.key_stride;
+  part.value += int64_t{range.begin} * head.value_stride;
+  part.keys = range.end - range.begin;
+  return part;
+}
+
+// What the kernels read of the keys and values of `part`.
+void Pack(const AttentionHead& part, AttentionScratch& scratch) {
+  const int key_blocks = (part.keys + kKeyBlock - 1) / kKeyBlock;
+  scratch.keys.Reserve(int64_t{key_blocks} * kKeyBlock * part.head_dim);
+  scratch.value.Reserve(int64_t{16} * part.value_dim);
+  PackKeys(part, scratch.keys.data());
+  const int whole = part.keys / 16 * 16;
+  if (whole == part.keys) return;
+  // The kernel takes 16 keys: rows beyond the last must be finite, for they meet probability 0.
+  std::fill(scratch.value.data(), scratch.value.data() + 16 * part.value_dim, 0.0f);
+  for (int k = whole; k < part.keys; ++k) {
+    std::memcpy(scratch.value.data() + (k - whole) * part.value_dim, part.value + int64_t{k} * part.value_stride,
+                part.value_dim * sizeof(float));
+  }
+}
+
+// The rows of a windowed block among all keys: zeros where nothing was computed.
+const float* Widen(const AttentionHead& head, KeyRange range, int count, int stride, int wide_stride,
+                   AttentionScratch& scratch) {
+  scratch.wide.Reserve(int64_t{count} * wide_stride);
+  for (int r = 0; r < count; ++r) {
+    float* row = scratch.wide.data() + int64_t{r} * wide_stride;
+    const float* from = scratch.scores.data() + int64_t{r} * stride;
+    std::fill(row, row + range.begin, 0.0f);
+    std::copy(from, from + (range.end - range.begin), row + range.begin);
+    std::fill(row + range.end, row + head.keys, 0.0f);
+  }
+  return scratch.wide.data();
+}
+
 }  // namespace
 
 void AttendRows(const AttentionHead& head, int query_begin, int query_end, AttentionScratch& scratch,
                 const ProbabilityFn* probabilities) {
-  const int stride = ScoreStride(head.keys);
+  const int most_keys = head.window < 0
+                            ? head.keys
+                            : static_cast<int>(std::min<int64_t>(head.keys, int64_t{2} * head.window + kQueryBlock));
+  const int stride = ScoreStride(most_keys);
   const int block = QueryBlock(stride);
-  const int key_blocks = (head.keys + kKeyBlock - 1) / kKeyBlock;
-  scratch.keys.Reserve(int64_t{key_blocks} * kKeyBlock * head.head_dim);
   scratch.scores.Reserve(int64_t{block} * stride);
   scratch.query.Reserve(int64_t{block} * head.head_dim);
-  scratch.value.Reserve(int64_t{16} * head.value_dim);
   scratch.output.Reserve(int64_t{block} * head.value_dim);
   scratch.log_sum_exp.Reserve(block);
 
-  PackKeys(head, scratch.keys.data());
-  const int whole = head.keys / 16 * 16;
-  if (whole < head.keys) {
-    // The kernel takes 16 keys: rows beyond the last must be finite, for they meet probability 0.
-    std::fill(scratch.value.data(), scratch.value.data() + 16 * head.value_dim, 0.0f);
-    for (int k = whole; k < head.keys; ++k) {
-      std::memcpy(scratch.value.data() + (k - whole) * head.value_dim, head.value + int64_t{k} * head.value_stride,
-                  head.value_dim * sizeof(float));
-    }
-  }
-
+  KeyRange packed = {0, 0};
   for (int begin = query_begin; begin < query_end; begin += block) {
     const int count = std::min(block, query_end - begin);
+    const KeyRange range = VisibleKeys(head, begin, count);
+    const AttentionHead part = Restrict(head, range);
+    if (range.begin != packed.begin || range.end != packed.end) {
+      Pack(part, scratch);
+      packed = range;
+    }
     const int rows = UkernelTable::RoundRows(count);
     const float* query = head.query + int64_t{begin} * head.query_stride;
     int query_stride = head.query_stride;
@@ -160,17 +221,25 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
       query_stride = head.head_dim;
     }
     float* scores = scratch.scores.data();
-    Scores(head, query, query_stride, rows, stride, scratch.keys.data(), scores);
+    Scores(part, query, query_stride, rows, stride, scratch.keys.data(), scores);
     float scale = head.scale;
-    if (scale <= 0) {
+    if (head.bias != nullptr) {
+      AddBias(head, range, begin, count, stride, scores);
+      scale = 1.0f;
+    } else if (scale <= 0) {
       // Softmax shifts by the largest score, which a scale that is not positive would turn round.
       for (int64_t i = 0; i < int64_t{count} * stride; ++i) scores[i] *= scale;
       scale = 1.0f;
     }
-    HideScores(head, begin, count, stride, scores);
-    SoftmaxRows(scale, count, head.keys, RoundUp(head.keys, 16), stride, scores, scratch.log_sum_exp.data());
-    if (probabilities != nullptr) (*probabilities)(begin, count, scores, stride, scratch.log_sum_exp.data());
-    WeighValues(head, rows, stride, scores, scratch.value.data(), scratch.output.data());
+    HideScores(head, range, begin, count, stride, scores);
+    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, 16), stride, scores, scratch.log_sum_exp.data());
+    if (probabilities != nullptr) {
+      const bool whole = part.keys == head.keys;
+      const int shown_stride = whole ? stride : ScoreStride(head.keys);
+      const float* shown = whole ? scores : Widen(head, range, count, stride, shown_stride, scratch);
+      (*probabilities)(begin, count, shown, shown_stride, scratch.log_sum_exp.data());
+    }
+    WeighValues(part, rows, stride, scores, scratch.value.data(), scratch.output.data());
     for (int r = 0; r < count; ++r) {
       std::memcpy(head.output + int64_t{begin + r} * head.output_stride, scratch.output.data() + r * head.value_dim,
                   head.value_dim * sizeof(float));

@@ -22,6 +22,11 @@ struct AttentionHead {
   bool causal = false;            // query i sees keys up to i + (keys - queries)
   const uint8_t* mask = nullptr;  // [queries, keys], 0 hides; null: all visible
   int64_t mask_stride = 0;        // bytes from one row to the next
+  const float* bias = nullptr;    // [queries, keys], added to the scaled scores; null: none
+  int64_t bias_stride = 0;        // floats from one row to the next; -1 where the bias is one of distances
+  // At least 0: query i sees only keys within this distance of i + (keys - queries); the others are not computed.
+  // -1: all.
+  int window = -1;
 };
 
 // Probabilities of rows [query_begin, query_begin + query_count): P is [query_count, stride] with `keys` valid columns;
@@ -37,6 +42,7 @@ struct AttentionScratch {
   AlignedBuffer<float> value;        // [16, value_dim], the last rows, padded
   AlignedBuffer<float> output;       // [64, value_dim]
   AlignedBuffer<float> log_sum_exp;  // [64]
+  AlignedBuffer<float> wide;         // [64, stride], rows of a windowed head as `probabilities` sees them
 };
 
 // Computes rows [query_begin, query_end) of `head`. `probabilities`, when not null, sees each block of rows while it is

@@ -62,6 +62,17 @@ int attnd_tokenizer_token(const attnd_tokenizer* tokenizer, uint32_t id, attnd_s
 /* The id of a token as the vocabulary spells it; -1 when unknown. */
 int32_t attnd_tokenizer_token_id(const attnd_tokenizer* tokenizer, const uint8_t* token, size_t size);
 
+/* A model's chat template, in Jinja. Immutable: any number of threads may render at once. */
+typedef struct attnd_chat_template attnd_chat_template;
+
+/* Reads the template's source. Writes *out on ATTND_OK: free it. */
+int attnd_chat_template_load(const uint8_t* source, size_t size, attnd_chat_template** out, attnd_string* error);
+void attnd_chat_template_free(attnd_chat_template* chat_template); /* may be null */
+/* Renders with the variables of `context`, a JSON object. Writes *out on ATTND_OK. Errors hold nothing of the context,
+ * but what the template itself says by raise_exception. */
+int attnd_chat_template_render(const attnd_chat_template* chat_template, const uint8_t* context, size_t size,
+                               attnd_string* out, attnd_string* error);
+
 #ifdef __cplusplus
 }
 #endif

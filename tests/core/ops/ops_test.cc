@@ -52,12 +52,14 @@ double Reference(Activation activation, double x) {
       return std::max(x, 0.0);
     case Activation::kSilu:
       return x / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
   }
   return 0;
 }
 
-constexpr Activation kActivations[] = {Activation::kNone, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
-                                       Activation::kSilu};
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kGelu, Activation::kGeluTanh,
+                                       Activation::kRelu, Activation::kSilu, Activation::kTanh};
 
 TEST(ActivationTest, IsItsDefinition) {
   OnEveryTarget([] {

@@ -4,6 +4,7 @@
 //! threads: only single encodings are made, and the crate's own parallelism is switched off at load.
 
 mod buffers;
+mod chat_template;
 
 use buffers::{set_error, AttndString};
 use std::panic::{catch_unwind, AssertUnwindSafe};

@@ -1,0 +1,31 @@
+// The parts of LoadModelConfig, one file each.
+#ifndef ATTND_CORE_MODEL_CONFIG_PARTS_H_
+#define ATTND_CORE_MODEL_CONFIG_PARTS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "core/model/config.h"
+#include "core/model/json_file.h"
+
+namespace attnd {
+
+// Bounds of sizes. Products of two of these, times 8 bytes, fit into 63 bits.
+inline constexpr int kHiddenMax = 16384;
+inline constexpr int kLayersMax = 1024;
+inline constexpr int kIntermediateMax = 1 << 18;
+inline constexpr int kVocabularyMax = 1 << 22;
+inline constexpr int kPositionsMax = 1 << 20;
+inline constexpr int kTypesMax = 1024;
+inline constexpr int kLabelsMax = 4096;
+
+// task, labels and problem_type out of config.json, once `architectures` is read.
+absl::Status ReadTask(const JsonObject& file, ModelConfig& config);
+
+// modules.json and what it names, and sentence_bert_config.json, once the sizes are read: pooling, embedding_size and
+// max_tokens (at most what it is before). A folder that pools is kEmbed.
+absl::Status ReadSentenceFiles(const std::string& folder, ModelConfig& config);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_MODEL_CONFIG_PARTS_H_

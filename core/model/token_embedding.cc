@@ -1,0 +1,43 @@
+#include "core/model/token_embedding.h"
+
+#include <algorithm>
+
+namespace attnd {
+
+void TokenEmbedding::Run(const PackedBatch& batch, WorkTeam::Session& team, AlignedBuffer<float>& scratch,
+                         float* hidden) const {
+  float* rows = hidden;
+  if (projection.has_value()) {
+    scratch.Reserve((int64_t{batch.tokens()} + Linear::kPaddingRows) * width);
+    rows = scratch.data();
+  }
+  const bool typed = static_cast<int64_t>(types.size()) > width;
+  team.ParallelFor(batch.sequences(), [&](int64_t sequence, int) {
+    int32_t position = padding_id;
+    for (int t = batch.begins[sequence]; t < batch.begins[sequence + 1]; ++t) {
+      const float* word = words.data() + int64_t{batch.ids[t]} * width;
+      float* row = rows + int64_t{t} * width;
+      const bool padding = padding_id >= 0 && batch.ids[t] == padding_id;
+      if (!padding) ++position;
+      if (types.empty()) {
+        std::copy(word, word + width, row);
+      } else {
+        const float* type = types.data() + (typed ? int64_t{batch.type_ids[t]} * width : 0);
+        for (int c = 0; c < width; ++c) row[c] = word[c] + type[c];
+      }
+      if (!positions.empty()) {
+        const float* at = positions.data() + int64_t{padding ? padding_id : position} * width;
+        for (int c = 0; c < width; ++c) row[c] += at[c];
+      }
+      norm.Run(row, 1, row);
+    }
+  });
+  if (projection.has_value()) projection->Run(team, rows, batch.tokens(), Activation::kNone, hidden);
+}
+
+int64_t TokenEmbedding::bytes() const {
+  return static_cast<int64_t>((words.size() + positions.size() + types.size()) * sizeof(float)) +
+         (projection.has_value() ? projection->bytes() : 0);
+}
+
+}  // namespace attnd
