@@ -43,7 +43,7 @@ class Linear {
   void RunTiles(WorkTeam::Session& team, const float* x, int rows, float* y, const Epilogue& epilogue) const;
 
   const int inputs_, outputs_;
-  const PackedWeights weights_;
+  PackedWeights weights_;
   std::vector<float> bias_;    // [outputs]
   const UkernelTable* whole_;  // whole blocks of columns
   const UkernelTable* last_;   // the last block, which may be narrower

@@ -38,12 +38,15 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       packed_(blocks_ * block_bytes_) {
   switch (data_) {
     case UkernelData::kF32:
-      return Pack<float>(weight, [](float w, int) { return w; });
+      Pack<float>(weight, [](float w, int) { return w; });
+      break;
     case UkernelData::kBf16:
     case UkernelData::kF32Bf16:
-      return Pack<uint16_t>(weight, [](float w, int) { return ToBf16(w); });
+      Pack<uint16_t>(weight, [](float w, int) { return ToBf16(w); });
+      break;
     case UkernelData::kU8S8:
-      return Quantize(weight);
+      Quantize(weight);
+      break;
   }
 }
 

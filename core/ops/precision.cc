@@ -21,7 +21,7 @@ std::optional<Precision> ParsePrecision(std::string_view name) {
   for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
     if (name == PrecisionName(precision)) return precision;
   }
-  if (name == "auto") return UkernelBackend() == "brgemm" ? Precision::kBf16 : Precision::kF32;
+  if (name == "auto") return UkernelBackend(UkernelData::kF32Bf16) == "brgemm" ? Precision::kBf16 : Precision::kF32;
   return std::nullopt;
 }
 

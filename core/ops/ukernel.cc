@@ -226,12 +226,11 @@ const UkernelTable* GetUkernelTable(const UkernelShape& shape) {
   return found;
 }
 
-std::string_view UkernelBackend() {
-  static const bool brgemm = [] {
-    const auto kernel = MakeKernel({.n = 16, .k = 16, .lda = 16, .ldb = 16, .ldc = 16}, 8);
-    return dynamic_cast<const MatmulKernel*>(kernel.get()) == nullptr;
-  }();
-  return brgemm ? "brgemm" : "matmul";
+std::string_view UkernelBackend(UkernelData data) {
+#ifdef ATTND_HAVE_UKERNEL
+  if (BrgemmKernel::Make({.n = 16, .k = 16, .lda = 16, .ldb = 16, .ldc = 16, .data = data}, 8)) return "brgemm";
+#endif
+  return data == UkernelData::kF32 ? "matmul" : "loops";
 }
 
 void ForceMatmulForTest(bool force) { force_matmul = force; }

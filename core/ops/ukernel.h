@@ -72,8 +72,8 @@ class UkernelTable {
 // The process-wide table of `shape`; lives for ever. Thread-safe.
 const UkernelTable* GetUkernelTable(const UkernelShape& shape);
 
-// "brgemm" or "matmul": what a tile runs through.
-std::string_view UkernelBackend();
+// What a tile runs through: "brgemm", or where there is none "matmul" (f32) or "loops" (the others).
+std::string_view UkernelBackend(UkernelData data = UkernelData::kF32);
 
 // Makes tables created from now on use dnnl::matmul.
 void ForceMatmulForTest(bool force);

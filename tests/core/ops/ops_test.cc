@@ -209,7 +209,10 @@ INSTANTIATE_TEST_SUITE_P(Backends, LinearTest, ::testing::Bool(),
 TEST(UkernelTest, X86HasBrgemm) {
 #if defined(__x86_64__)
   if (GetCpuPath() == CpuPath::kBaseline) return;
-  EXPECT_EQ(UkernelBackend(), "brgemm");
+  for (const UkernelData data : {UkernelData::kF32, UkernelData::kF32Bf16, UkernelData::kU8S8}) {
+    EXPECT_EQ(UkernelBackend(data), "brgemm") << static_cast<int>(data);
+  }
+  if (CpuHasBf16()) EXPECT_EQ(UkernelBackend(UkernelData::kBf16), "brgemm");
 #endif
 }
 
