@@ -36,6 +36,12 @@ HWY_INLINE V Erf(D d, V x) {
   return hn::Div(hn::Mul(x, p), q);
 }
 
+// 1 + exp(x). Highway's Exp is garbage above 104, not infinite; what lies beyond the bounds changes no result.
+template <class D, class V>
+HWY_INLINE V OnePlusExp(D d, V x) {
+  return hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Clamp(x, hn::Set(d, -87.0f), hn::Set(d, 87.0f))));
+}
+
 struct None {
   template <class D, class V>
   HWY_INLINE V operator()(D, V x) const {
@@ -54,8 +60,7 @@ struct GeluTanh {
   HWY_INLINE V operator()(D d, V x) const {
     // 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
     const V inner = hn::MulAdd(hn::Mul(hn::Mul(x, x), x), hn::Set(d, 0.044715f), x);
-    const V e = hn::Exp(d, hn::Mul(inner, hn::Set(d, -1.5957691216057308f)));
-    return hn::Div(x, hn::Add(hn::Set(d, 1.0f), e));
+    return hn::Div(x, OnePlusExp(d, hn::Mul(inner, hn::Set(d, -1.5957691216057308f))));
   }
 };
 struct Relu {
@@ -67,7 +72,7 @@ struct Relu {
 struct Silu {
   template <class D, class V>
   HWY_INLINE V operator()(D d, V x) const {
-    return hn::Div(x, hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Neg(x))));
+    return hn::Div(x, OnePlusExp(d, hn::Neg(x)));
   }
 };
 

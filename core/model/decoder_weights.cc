@@ -1,0 +1,332 @@
+#include "core/model/decoder_weights.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace attnd {
+namespace {
+
+// Names without ".weight"; "#" stands for the layer. An empty one: the family has no such tensor.
+struct Names {
+  const char* embedding;
+  const char* positions;
+  const char* final_norm;
+  const char* head;
+  const char* attention_norm;
+  const char* query;
+  const char* key;
+  const char* value;
+  const char* joined;  // query, key and value in one
+  const char* query_norm;
+  const char* key_norm;
+  const char* output;
+  const char* post_attention_norm;
+  const char* feed_forward_norm;
+  const char* gate;
+  const char* up;
+  const char* gate_up;  // both in one
+  const char* down;
+  const char* post_feed_forward_norm;
+};
+
+constexpr Names kLlama = {"model.embed_tokens",
+                          "",
+                          "model.norm",
+                          "lm_head",
+                          "model.layers.#.input_layernorm",
+                          "model.layers.#.self_attn.q_proj",
+                          "model.layers.#.self_attn.k_proj",
+                          "model.layers.#.self_attn.v_proj",
+                          "model.layers.#.self_attn.qkv_proj",
+                          "model.layers.#.self_attn.q_norm",
+                          "model.layers.#.self_attn.k_norm",
+                          "model.layers.#.self_attn.o_proj",
+                          "",
+                          "model.layers.#.post_attention_layernorm",
+                          "model.layers.#.mlp.gate_proj",
+                          "model.layers.#.mlp.up_proj",
+                          "model.layers.#.mlp.gate_up_proj",
+                          "model.layers.#.mlp.down_proj",
+                          ""};
+constexpr Names kGemma3 = {"model.embed_tokens",
+                           "",
+                           "model.norm",
+                           "lm_head",
+                           "model.layers.#.input_layernorm",
+                           "model.layers.#.self_attn.q_proj",
+                           "model.layers.#.self_attn.k_proj",
+                           "model.layers.#.self_attn.v_proj",
+                           "",
+                           "model.layers.#.self_attn.q_norm",
+                           "model.layers.#.self_attn.k_norm",
+                           "model.layers.#.self_attn.o_proj",
+                           "model.layers.#.post_attention_layernorm",
+                           "model.layers.#.pre_feedforward_layernorm",
+                           "model.layers.#.mlp.gate_proj",
+                           "model.layers.#.mlp.up_proj",
+                           "",
+                           "model.layers.#.mlp.down_proj",
+                           "model.layers.#.post_feedforward_layernorm"};
+constexpr Names kGpt2 = {"transformer.wte",
+                         "transformer.wpe",
+                         "transformer.ln_f",
+                         "lm_head",
+                         "transformer.h.#.ln_1",
+                         "",
+                         "",
+                         "",
+                         "transformer.h.#.attn.c_attn",
+                         "",
+                         "",
+                         "transformer.h.#.attn.c_proj",
+                         "",
+                         "transformer.h.#.ln_2",
+                         "",
+                         "transformer.h.#.mlp.c_fc",
+                         "",
+                         "transformer.h.#.mlp.c_proj",
+                         ""};
+constexpr Names kGptNeoX = {"gpt_neox.embed_in",
+                            "",
+                            "gpt_neox.final_layer_norm",
+                            "embed_out",
+                            "gpt_neox.layers.#.input_layernorm",
+                            "",
+                            "",
+                            "",
+                            "gpt_neox.layers.#.attention.query_key_value",
+                            "",
+                            "",
+                            "gpt_neox.layers.#.attention.dense",
+                            "",
+                            "gpt_neox.layers.#.post_attention_layernorm",
+                            "",
+                            "gpt_neox.layers.#.mlp.dense_h_to_4h",
+                            "",
+                            "gpt_neox.layers.#.mlp.dense_4h_to_h",
+                            ""};
+constexpr Names kGguf = {"token_embd",
+                         "position_embd",
+                         "output_norm",
+                         "output",
+                         "blk.#.attn_norm",
+                         "blk.#.attn_q",
+                         "blk.#.attn_k",
+                         "blk.#.attn_v",
+                         "blk.#.attn_qkv",
+                         "blk.#.attn_q_norm",
+                         "blk.#.attn_k_norm",
+                         "blk.#.attn_output",
+                         "blk.#.post_attention_norm",
+                         "blk.#.ffn_norm",
+                         "blk.#.ffn_gate",
+                         "blk.#.ffn_up",
+                         "blk.#.ffn_up",
+                         "blk.#.ffn_down",
+                         "blk.#.post_ffw_norm"};
+
+const Names& NamesOf(const std::string& model_type, CheckpointNames names) {
+  if (names == CheckpointNames::kGguf) return kGguf;
+  if (model_type == "gpt2") return kGpt2;
+  if (model_type == "gpt_neox") return kGptNeoX;
+  if (model_type == "gemma3_text") return kGemma3;
+  return kLlama;
+}
+
+// A weight as it goes into a Linear.
+struct Matrix {
+  std::vector<float> weight;  // [outputs, inputs]
+  std::vector<float> bias;    // [outputs] or empty
+};
+
+class Reader {
+ public:
+  Reader(const DecoderConfig& config, const TensorSource& source, CheckpointNames names)
+      : config_(config),
+        source_(source),
+        names_(NamesOf(config.model_type, names)),
+        // Checkpoints of the bare model leave the first part of every name out.
+        bare_(!source.Contains(absl::StrCat(names_.embedding, ".weight"))) {}
+
+  absl::StatusOr<DecoderWeights> Read();
+
+ private:
+  std::string NameOf(const char* name, int layer) const {
+    std::string full = absl::StrReplaceAll(name, {{"#", absl::StrCat(layer)}});
+    if (bare_ && std::string(name) != names_.head) full = full.substr(full.find('.') + 1);
+    return full;
+  }
+  bool Has(const char* name, int layer) const {
+    return *name != '\0' && source_.Contains(NameOf(name, layer) + ".weight");
+  }
+  std::vector<float> Tensor(const std::string& name, absl::Span<const int64_t> shape) {
+    if (!status_.ok()) return {};
+    auto tensor = source_.ReadF32(name, shape);
+    if (!tensor.ok()) status_ = tensor.status();
+    return tensor.ok() ? *std::move(tensor) : std::vector<float>();
+  }
+
+  Matrix ReadMatrix(const char* name, int layer, int outputs, int inputs) {
+    const std::string full = NameOf(name, layer);
+    Matrix matrix;
+    if (config_.transposed && &names_ != &kGguf) {
+      const std::vector<float> stored = Tensor(full + ".weight", {inputs, outputs});
+      matrix.weight.resize(stored.size());
+      for (size_t i = 0; i < stored.size(); ++i) {
+        matrix.weight[i % outputs * inputs + i / outputs] = stored[i];
+      }
+    } else {
+      matrix.weight = Tensor(full + ".weight", {outputs, inputs});
+    }
+    if (source_.Contains(full + ".bias")) matrix.bias = Tensor(full + ".bias", {outputs});
+    return matrix;
+  }
+  Linear ReadLinear(const char* name, int layer, int outputs, int inputs) {
+    return Pack(ReadMatrix(name, layer, outputs, inputs), outputs, inputs);
+  }
+  // After a fault the matrix is empty, and so is what is packed of it.
+  Linear Pack(const Matrix& matrix, int outputs, int inputs) const {
+    if (!status_.ok()) return Linear({}, {}, 0, inputs);
+    return Linear(matrix.weight, matrix.bias, outputs, inputs);
+  }
+
+  DecoderNorm ReadNorm(const char* name, int layer, int columns) {
+    const std::string full = NameOf(name, layer);
+    DecoderNorm norm;
+    norm.weight = Tensor(full + ".weight", {columns});
+    if (!config_.rms_norm) norm.bias = Tensor(full + ".bias", {columns});
+    if (config_.norm_plus_one && &names_ != &kGguf) {
+      for (float& weight : norm.weight) weight += 1.0f;
+    }
+    return norm;
+  }
+
+  Matrix ReadQueryKeyValue(int layer);
+  Matrix ReadUp(int layer);
+  DecoderLayer ReadLayer(int layer);
+
+  const DecoderConfig& config_;
+  const TensorSource& source_;
+  const Names& names_;
+  const bool bare_;
+  absl::Status status_;  // the first fault
+};
+
+void Append(Matrix part, Matrix& to) {
+  to.weight.insert(to.weight.end(), part.weight.begin(), part.weight.end());
+  to.bias.insert(to.bias.end(), part.bias.begin(), part.bias.end());
+}
+
+// Rows of head h are query, key, value of that head: all queries first, then all keys, then all values.
+Matrix PartHeads(const Matrix& joined, int heads, int head_dim, int inputs) {
+  Matrix parted = joined;
+  for (int part = 0; part < 3; ++part) {
+    for (int h = 0; h < heads; ++h) {
+      for (int d = 0; d < head_dim; ++d) {
+        const int64_t from = (int64_t{h} * 3 + part) * head_dim + d;
+        const int64_t to = (int64_t{part} * heads + h) * head_dim + d;
+        std::copy_n(joined.weight.begin() + from * inputs, inputs, parted.weight.begin() + to * inputs);
+        if (!joined.bias.empty()) parted.bias[to] = joined.bias[from];
+      }
+    }
+  }
+  return parted;
+}
+
+Matrix Reader::ReadQueryKeyValue(int layer) {
+  const int hidden = config_.hidden_size, dim = config_.head_dim;
+  const int queries = config_.heads * dim, keys = config_.key_heads * dim;
+  if (Has(names_.joined, layer)) {
+    Matrix joined = ReadMatrix(names_.joined, layer, queries + 2 * keys, hidden);
+    const bool part = config_.qkv_interleaved && &names_ != &kGguf && status_.ok();
+    return part ? PartHeads(joined, config_.heads, dim, hidden) : joined;
+  }
+  Matrix all = ReadMatrix(names_.query, layer, queries, hidden);
+  Append(ReadMatrix(names_.key, layer, keys, hidden), all);
+  Append(ReadMatrix(names_.value, layer, keys, hidden), all);
+  const int rows = queries + 2 * keys;
+  if (status_.ok() && !all.bias.empty() && all.bias.size() != static_cast<size_t>(rows)) {
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat(source_.name(), ": layer ", layer, " has a bias for some of query, key and value only"));
+  }
+  return all;
+}
+
+Matrix Reader::ReadUp(int layer) {
+  const int hidden = config_.hidden_size, wide = config_.intermediate_size;
+  if (!config_.gated) return ReadMatrix(names_.up, layer, wide, hidden);
+  if (!Has(names_.gate, layer) && Has(names_.gate_up, layer))
+    return ReadMatrix(names_.gate_up, layer, 2 * wide, hidden);
+  Matrix both = ReadMatrix(names_.gate, layer, wide, hidden);
+  Append(ReadMatrix(names_.up, layer, wide, hidden), both);
+  return both;
+}
+
+DecoderLayer Reader::ReadLayer(int layer) {
+  const DecoderConfig& c = config_;
+  const int queries = c.heads * c.head_dim, keys = c.key_heads * c.head_dim;
+  const auto norm_where = [&](bool there, const char* name, int columns) {
+    return there ? ReadNorm(name, layer, columns) : DecoderNorm();
+  };
+  DecoderNorm attention_norm = ReadNorm(names_.attention_norm, layer, c.hidden_size);
+  Linear qkv = Pack(ReadQueryKeyValue(layer), queries + 2 * keys, c.hidden_size);
+  DecoderNorm query_norm = norm_where(c.query_key_norm, names_.query_norm, c.head_dim);
+  DecoderNorm key_norm = norm_where(c.query_key_norm, names_.key_norm, c.head_dim);
+  Linear output = ReadLinear(names_.output, layer, c.hidden_size, queries);
+  DecoderNorm post_attention = norm_where(c.post_norms, names_.post_attention_norm, c.hidden_size);
+  DecoderNorm feed_forward_norm = ReadNorm(names_.feed_forward_norm, layer, c.hidden_size);
+  Linear up = Pack(ReadUp(layer), c.gated ? 2 * c.intermediate_size : c.intermediate_size, c.hidden_size);
+  Linear down = ReadLinear(names_.down, layer, c.hidden_size, c.intermediate_size);
+  DecoderNorm post_feed_forward = norm_where(c.post_norms, names_.post_feed_forward_norm, c.hidden_size);
+  return {.attention_norm = std::move(attention_norm),
+          .query_key_value = std::move(qkv),
+          .query_norm = std::move(query_norm),
+          .key_norm = std::move(key_norm),
+          .attention_output = std::move(output),
+          .post_attention_norm = std::move(post_attention),
+          .feed_forward_norm = std::move(feed_forward_norm),
+          .up = std::move(up),
+          .down = std::move(down),
+          .post_feed_forward_norm = std::move(post_feed_forward)};
+}
+
+absl::StatusOr<DecoderWeights> Reader::Read() {
+  const DecoderConfig& c = config_;
+  DecoderWeights weights;
+  weights.embedding = Tensor(NameOf(names_.embedding, 0) + ".weight", {c.vocab_size, c.hidden_size});
+  if (c.learned_positions) {
+    weights.positions = Tensor(NameOf(names_.positions, 0) + ".weight", {c.max_tokens, c.hidden_size});
+  }
+  for (int l = 0; l < c.layers && status_.ok(); ++l) weights.layers.push_back(ReadLayer(l));
+  weights.final_norm = ReadNorm(names_.final_norm, 0, c.hidden_size);
+  const bool tied = c.tied || !Has(names_.head, 0);
+  if (!tied) {
+    weights.head.emplace(ReadLinear(names_.head, 0, c.vocab_size, c.hidden_size));
+  } else if (status_.ok()) {
+    weights.head.emplace(weights.embedding, absl::Span<const float>(), c.vocab_size, c.hidden_size);
+  }
+  if (!status_.ok()) return status_;
+  return weights;
+}
+
+}  // namespace
+
+int64_t DecoderWeights::bytes() const {
+  int64_t bytes = static_cast<int64_t>((embedding.size() + positions.size()) * sizeof(float));
+  for (const DecoderLayer& layer : layers) {
+    bytes += layer.query_key_value.bytes() + layer.attention_output.bytes() + layer.up.bytes() + layer.down.bytes();
+  }
+  return bytes + (head.has_value() ? head->bytes() : 0);
+}
+
+absl::StatusOr<DecoderWeights> ReadDecoderWeights(const DecoderConfig& config, const TensorSource& source,
+                                                  CheckpointNames names) {
+  return Reader(config, source, names).Read();
+}
+
+}  // namespace attnd
