@@ -1,10 +1,10 @@
-#include "core/model/bert.h"
-
+// BERT: "BERT: Pre-training of Deep Bidirectional Transformers", Devlin et al., 2018.
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "core/model/post_norm_encoder.h"
+#include "core/model/architectures.h"
 
 namespace attnd {
 namespace {
@@ -23,21 +23,32 @@ const PostNormNames& Names() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const TensorSource& file) {
-  const int hidden = config.hidden_size;
-  WeightReader reader(file, "bert.", "embeddings.word_embeddings.weight");
-  PostNormParts parts = {
-      .embedding = {
-          .width = hidden,
-          .words = reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, hidden}),
-          .positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, hidden}),
-          .types = reader.Read("embeddings.token_type_embeddings.weight", {config.type_vocab_size, hidden}),
-          .norm = ReadNorm(reader, "embeddings.LayerNorm", hidden, config.layer_norm_eps),
-      }};
+absl::StatusOr<PostNormParts> ReadBertParts(WeightReader& reader, const ModelConfig& config) {
+  const int width = config.word_size;
+  PostNormParts parts;
+  TokenEmbedding& embedding = parts.embedding;
+  embedding.width = width;
+  embedding.words = reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width});
+  embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, width});
+  embedding.types = reader.Read("embeddings.token_type_embeddings.weight", {config.type_vocab_size, width});
+  embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", width, config.layer_norm_eps);
+  embedding.padding_id = config.padding_id;
+  if (width != config.hidden_size) {
+    auto projection = reader.ReadLinear("embeddings_project", config.hidden_size, width);
+    if (!projection.ok()) return projection.status();
+    embedding.projection.emplace(*std::move(projection));
+  }
   if (absl::Status status = ReadPostNormLayers(reader, config, "encoder.layer", Names(), parts); !status.ok()) {
     return status;
   }
-  return MakePostNormEncoder(config, std::move(parts));
+  return parts;
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const TensorSource& file) {
+  WeightReader reader(file, "bert.", "embeddings.word_embeddings.weight");
+  auto parts = ReadBertParts(reader, config);
+  if (!parts.ok()) return parts.status();
+  return MakePostNormEncoder(config, *std::move(parts));
 }
 
 absl::StatusOr<std::unique_ptr<Head>> MakeBertHead(const ModelConfig& config, const TensorSource& file) {

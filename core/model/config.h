@@ -17,6 +17,21 @@ struct PoolingConfig {
   bool normalize = false;  // divide by the L2 norm (a Normalize module)
 };
 
+// What only ModernBERT has.
+struct ModernBertOptions {
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  bool norm_bias = false;
+  bool classifier_bias = false;
+  bool decoder_bias = true;
+  Activation classifier_activation = Activation::kGelu;
+  PoolingMode classifier_pooling = PoolingMode::kCls;  // or kMean
+  double global_theta = 160000;                        // of RoPE
+  double local_theta = 10000;
+  int window = 0;                  // of local layers: neighbours on each side
+  std::vector<bool> local_layers;  // [layers]
+};
+
 struct ModelConfig {
   std::string model_type;                  // "bert"
   std::vector<std::string> architectures;  // {"BertModel"}
@@ -33,9 +48,13 @@ struct ModelConfig {
   int vocab_size = 0;
   int type_vocab_size = 0;  // at most 1: type ids are accepted and mean nothing
   int max_positions = 0;    // rows of the position table
+  int word_size = 0;        // numbers of a word's vector: hidden_size, less where the table is factorised
+  int padding_id = -1;      // at least 0: positions begin at padding_id + 1, as in RoBERTa
+  int layer_groups = 0;     // ALBERT: layers that have weights of their own
+  ModernBertOptions modernbert;
   float layer_norm_eps = 1e-12f;
   Activation activation = Activation::kGelu;
-  int max_tokens = 0;      // most tokens of a text: sentence_bert_config.json's max_seq_length, at most max_positions
+  int max_tokens = 0;      // most tokens of a text: sentence_bert_config.json's max_seq_length, at most the positions
   PoolingConfig pooling;   // mean without normalising where the folder has no modules.json
   int embedding_size = 0;  // numbers of an embedding: hidden_size
 
@@ -48,7 +67,7 @@ struct ModelConfig {
 };
 
 // Reads config.json, and modules.json, 1_Pooling/config.json and sentence_bert_config.json where they are.
-// A model_type that has no entry in config.cc gives its name and architectures only, all sizes 0: MakeEncoder refuses
+// A model_type that has no entry in families.cc gives its name and architectures only, all sizes 0: MakeEncoder refuses
 // it. kNotFound / kInvalidArgument name the file, the key and the fault; sizes are bounded so that no later product
 // overflows.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder);

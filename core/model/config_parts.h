@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/model/config.h"
 #include "core/model/json_file.h"
 
@@ -18,6 +19,14 @@ inline constexpr int kVocabularyMax = 1 << 22;
 inline constexpr int kPositionsMax = 1 << 20;
 inline constexpr int kTypesMax = 1024;
 inline constexpr int kLabelsMax = 4096;
+
+// The sizes and options of config.model_type out of config.json, max_tokens among them. A type that is not known is
+// left as it is: false.
+absl::StatusOr<bool> ReadFamily(const JsonObject& file, ModelConfig& config);
+
+// The activation that `key` names.
+absl::Status ReadActivation(const JsonObject& file, const std::string& key, const std::string& otherwise,
+                            Activation& to);
 
 // task, labels and problem_type out of config.json, once `architectures` is read.
 absl::Status ReadTask(const JsonObject& file, ModelConfig& config);

@@ -52,7 +52,8 @@ absl::StatusOr<std::unique_ptr<Head>> ReadHead(WeightReader& reader, const HeadN
   if (!names.norm.empty()) norm = ReadNorm(reader, names.norm, inner, shape.epsilon, shape.norm_bias);
   const std::string weight = absl::StrCat(names.output, ".weight");
   const bool tied = !names.tied_words.empty() && !reader.Contains(weight);
-  const std::string bias = names.output_bias.empty() ? absl::StrCat(names.output, ".bias") : names.output_bias;
+  std::string bias;
+  if (shape.output_bias) bias = names.output_bias.empty() ? absl::StrCat(names.output, ".bias") : names.output_bias;
   auto output = reader.ReadLinearOf(tied ? names.tied_words : weight, bias, shape.outputs, inner);
   if (!output.ok()) return output.status();
   return std::make_unique<Head>(Head{.dense = std::move(dense),

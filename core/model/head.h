@@ -62,6 +62,7 @@ struct HeadShape {
   float epsilon = 1e-12f;
   bool dense_bias = true;
   bool norm_bias = true;
+  bool output_bias = true;
 };
 
 absl::StatusOr<std::unique_ptr<Head>> ReadHead(WeightReader& reader, const HeadNames& names, const HeadShape& shape);

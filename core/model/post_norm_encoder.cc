@@ -1,12 +1,10 @@
 #include "core/model/post_norm_encoder.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/model/self_attention.h"
 
 namespace attnd {
 namespace {
@@ -62,6 +60,7 @@ absl::StatusOr<const float*> PostNormEncoder::Forward(const PackedBatch& batch, 
                       .head_dim = config_.head_dim(),
                       .qkv = w.wide.data(),
                       .output = w.attended.data(),
+                      .bias = parts_.bias.has_value() ? &*parts_.bias : nullptr,
                       .outputs_only = prune},
                      batch, team, w.scratch);
     if (prune) {

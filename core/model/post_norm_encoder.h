@@ -6,12 +6,14 @@
 #define ATTND_CORE_MODEL_POST_NORM_ENCODER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/model/encoder.h"
 #include "core/model/norm.h"
+#include "core/model/self_attention.h"
 #include "core/model/token_embedding.h"
 #include "core/model/weight_reader.h"
 #include "core/ops/linear.h"
@@ -35,7 +37,8 @@ struct PostNormNames {
 struct PostNormParts {
   TokenEmbedding embedding;
   std::vector<PostNormLayer> layers;
-  std::vector<int> order;  // the layers as they run, by index: those of ALBERT run several times
+  std::vector<int> order;            // the layers as they run, by index: those of ALBERT run several times
+  std::optional<DistanceBias> bias;  // of all layers
 };
 
 // The layer whose tensors are named LAYER + "." + a name.

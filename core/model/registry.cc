@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/model/bert.h"
+#include "core/model/architectures.h"
 
 namespace attnd {
 namespace {
@@ -18,6 +18,14 @@ struct Architecture {
 };
 constexpr std::array kArchitectures = {
     Architecture{"bert", MakeBert, MakeBertHead},
+    Architecture{"distilbert", MakeDistilBert, MakeDistilBertHead},
+    Architecture{"roberta", MakeRoberta, MakeRobertaHead},
+    Architecture{"xlm-roberta", MakeRoberta, MakeRobertaHead},
+    Architecture{"camembert", MakeRoberta, MakeRobertaHead},
+    Architecture{"mpnet", MakeMpnet, MakeMpnetHead},
+    Architecture{"electra", MakeElectra, MakeElectraHead},
+    Architecture{"albert", MakeAlbert, MakeAlbertHead},
+    Architecture{"modernbert", MakeModernBert, MakeModernBertHead},
 };
 
 absl::StatusOr<Architecture> Find(const ModelConfig& config) {

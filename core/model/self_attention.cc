@@ -52,7 +52,10 @@ void RunSelfAttention(const SelfAttention& attention, const PackedBatch& batch, 
                                 .keys = tokens,
                                 .head_dim = dim,
                                 .value_dim = dim,
-                                .scale = 1.0f / std::sqrt(static_cast<float>(dim))};
+                                .scale = 1.0f / std::sqrt(static_cast<float>(dim)),
+                                .bias = attention.bias == nullptr ? nullptr : attention.bias->center(head),
+                                .bias_stride = -1,  // the next query is one nearer to each key
+                                .window = attention.window};
     if (sink == nullptr) {
       AttendRows(args, row_begin, row_end, scratch[lane], nullptr);
       return;

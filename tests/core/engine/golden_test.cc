@@ -9,6 +9,7 @@
 
 #include "core/engine/engine.h"
 #include "tests/core/engine/engine_testing.h"
+#include "tests/golden/encoders.h"
 
 namespace attnd {
 namespace {
@@ -129,7 +130,7 @@ TEST_P(GoldenFolderTest, BatchedIsSingle) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Bert, GoldenFolderTest, ::testing::Values("bert", "bert-classify", "bert-token", "bert-mlm"));
+INSTANTIATE_TEST_SUITE_P(Encoders, GoldenFolderTest, ::testing::ValuesIn(golden::kEncoders));
 
 }  // namespace
 }  // namespace attnd
