@@ -1,8 +1,8 @@
 // In-process speed of the engine on real texts, beside the ceiling: the same linears' ukernel loop and nothing else.
-//   engine_bench MODEL_FOLDER TEXTS.json [RUNS] [WORKERS] [MAPS]   MAPS: none, sink (every tile is looked at)
-//   engine_bench MODEL_FOLDER latency [RUNS] [WORKERS]             one text at a time, of 8 to 512 tokens
-// Prints one JSON object: tokens, seconds per run for the engine, for tokenising, and for the bare loop; or the medians
-// of the latencies in ms.
+//   engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [MAPS] [PRECISION]
+// latency: one text at a time, of 8 to 512 tokens. MAPS: none, sink (every tile is looked at). PRECISION: f32, bf16,
+// int8. Prints one JSON object: tokens, seconds per run for the engine, for tokenising, and for the bare loop; or the
+// medians of the latencies in ms.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -17,6 +17,7 @@
 #include "core/base/aligned.h"
 #include "core/base/cpu.h"
 #include "core/engine/engine.h"
+#include "core/ops/packed_weights.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
@@ -60,15 +61,15 @@ double RunWorkers(int workers, int batches, const Fn& fn) {
 // The linears of every layer for `rows` rows as bare ukernel calls in Linear's order.
 class BareLoop {
  public:
-  explicit BareLoop(const ModelConfig& config) : config_(config), block_(GetCpuPath() == CpuPath::kAvx512 ? 32 : 16) {
+  BareLoop(const ModelConfig& config, Precision precision) : config_(config) {
     const int widest = std::max(3 * config.hidden_size, config.intermediate_size);
     in_ = AlignedBuffer<float>(size_t{kBatchTokens + 576} * widest);
     out_ = AlignedBuffer<float>(size_t{kBatchTokens + 576} * widest);
     std::fill(in_.data(), in_.data() + in_.size(), 0.01f);
     for (int l = 0; l < config.layers; ++l) {
       for (const auto& [n, k] : Shapes()) {
-        weights_.emplace_back(size_t{1} * n * k);
-        std::fill(weights_.back().data(), weights_.back().data() + weights_.back().size(), 0.01f);
+        const std::vector<float> weight(size_t{1} * n * k, 0.01f);
+        weights_.emplace_back(weight, n, k, precision);
       }
     }
   }
@@ -77,14 +78,23 @@ class BareLoop {
     size_t w = 0;
     for (int l = 0; l < config_.layers; ++l) {
       for (const auto& [n, k] : Shapes()) {
-        const UkernelTable* table = GetUkernelTable({.n = block_, .k = k, .lda = k, .ldb = block_, .ldc = n});
-        const float* weights = weights_[w++].data();
+        const PackedWeights& weights = weights_[w++];
+        const int block = weights.block();
+        const UkernelShape shape = {
+            .n = block, .k = weights.padded_inputs(), .lda = k, .ldb = block, .ldc = n, .data = weights.data()};
+        const UkernelTable* table = GetUkernelTable(shape);
+        UkernelShape narrow = shape;
+        narrow.n = n - (weights.blocks() - 1) * block;
+        const UkernelTable* last = GetUkernelTable(narrow);
+        const bool whole = weights.data() == UkernelData::kF32 || weights.data() == UkernelData::kF32Bf16;
+        const int64_t row_bytes = int64_t{k} * (whole ? 4 : weights.data() == UkernelData::kBf16 ? 2 : 1);
         for (int panel = 0; panel < rows; panel += 128) {
-          for (int column = 0; column < n; column += block_) {
+          for (int b = 0; b < weights.blocks(); ++b) {
             for (int row = panel; row < std::min(rows, panel + 128); row += 64) {
               const int count = std::min({64, panel + 128 - row, rows - row});
-              table->Run(UkernelTable::RoundRows(count), in_.data() + size_t{1} * row * k,
-                         weights + size_t{1} * column * k, out_.data() + size_t{1} * row * n + column);
+              (b + 1 == weights.blocks() ? last : table)
+                  ->Run(UkernelTable::RoundRows(count), reinterpret_cast<const char*>(in_.data()) + row * row_bytes,
+                        weights.Block(b), out_.data() + size_t{1} * row * n + b * block);
             }
           }
         }
@@ -98,9 +108,8 @@ class BareLoop {
     return {{3 * h, h}, {h, h}, {i, h}, {h, i}};
   }
   ModelConfig config_;
-  int block_;
   AlignedBuffer<float> in_, out_;
-  std::vector<AlignedBuffer<float>> weights_;
+  std::vector<PackedWeights> weights_;
 };
 
 class Look : public AttentionSink {
@@ -134,7 +143,7 @@ nlohmann::json Latencies(const Model& model, int runs, int workers) {
 
 int Main(int argc, char** argv) {
   if (argc < 3) {
-    std::cerr << "usage: engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [none|sink]\n";
+    std::cerr << "usage: engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [none|sink] [f32|bf16|int8]\n";
     return 2;
   }
   const int runs = argc > 3 ? std::stoi(argv[3]) : 3;
@@ -142,13 +151,21 @@ int Main(int argc, char** argv) {
   const bool look = argc > 5 && std::string(argv[5]) == "sink";
   GetCpuPath();
   const auto load_start = Clock::now();
-  auto model = Model::Load(argv[1]);
+  const auto precision = ParsePrecision(argc > 6 ? argv[6] : "f32");
+  if (!precision.has_value()) {
+    std::cerr << "unknown precision " << argv[6] << "\n";
+    return 2;
+  }
+  auto model = Model::Load(argv[1], {.precision = *precision});
   if (!model.ok()) {
     std::cerr << model.status() << "\n";
     return 2;
   }
-  nlohmann::json result = {
-      {"load_seconds", Seconds(load_start)}, {"cpu_path", std::string(CpuPathName())}, {"workers", workers}};
+  nlohmann::json result = {{"load_seconds", Seconds(load_start)},
+                           {"cpu_path", std::string(CpuPathName())},
+                           {"precision_path", std::string(PrecisionPath(*precision))},
+                           {"weight_bytes", (*model)->weight_bytes},
+                           {"workers", workers}};
   if (std::string(argv[2]) == "latency") {
     result["latency_ms"] = Latencies(**model, runs, workers);
     std::cout << result.dump(1) << "\n";
@@ -178,7 +195,7 @@ int Main(int argc, char** argv) {
   std::vector<BareLoop> loops;
   for (int w = 0; w < workers; ++w) {
     engines.push_back(std::make_unique<Engine>(**model, team));
-    loops.emplace_back((*model)->config);
+    loops.emplace_back((*model)->config, *precision);
   }
   Look sink;
   for (int run = 0; run <= runs; ++run) {

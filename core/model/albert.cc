@@ -9,12 +9,13 @@
 namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeAlbert(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "albert.", "embeddings.word_embeddings.weight");
+  WeightReader reader(file, "albert.", "embeddings.word_embeddings.weight", config.precision);
   const int width = config.word_size;
   PostNormParts parts;
   TokenEmbedding& embedding = parts.embedding;
   embedding.width = width;
-  embedding.words = reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width});
+  embedding.words =
+      WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width}), width, config.precision);
   embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, width});
   embedding.types = reader.Read("embeddings.token_type_embeddings.weight", {config.type_vocab_size, width});
   embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", width, config.layer_norm_eps);

@@ -28,7 +28,8 @@ absl::StatusOr<PostNormParts> ReadBertParts(WeightReader& reader, const ModelCon
   PostNormParts parts;
   TokenEmbedding& embedding = parts.embedding;
   embedding.width = width;
-  embedding.words = reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width});
+  embedding.words =
+      WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width}), width, config.precision);
   embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, width});
   embedding.types = reader.Read("embeddings.token_type_embeddings.weight", {config.type_vocab_size, width});
   embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", width, config.layer_norm_eps);
@@ -45,7 +46,7 @@ absl::StatusOr<PostNormParts> ReadBertParts(WeightReader& reader, const ModelCon
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "bert.", "embeddings.word_embeddings.weight");
+  WeightReader reader(file, "bert.", "embeddings.word_embeddings.weight", config.precision);
   auto parts = ReadBertParts(reader, config);
   if (!parts.ok()) return parts.status();
   return MakePostNormEncoder(config, *std::move(parts));

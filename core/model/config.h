@@ -9,6 +9,7 @@
 #include "core/model/task.h"
 #include "core/ops/activation.h"
 #include "core/ops/pooling.h"
+#include "core/ops/precision.h"
 
 namespace attnd {
 
@@ -52,6 +53,7 @@ struct ModelConfig {
   int padding_id = -1;      // at least 0: positions begin at padding_id + 1, as in RoBERTa
   int layer_groups = 0;     // ALBERT: layers that have weights of their own
   ModernBertOptions modernbert;
+  Precision precision = Precision::kF32;  // of linear layers and word vectors: LoadOptions
   float layer_norm_eps = 1e-12f;
   Activation activation = Activation::kGelu;
   int max_tokens = 0;      // most tokens of a text: sentence_bert_config.json's max_seq_length, at most the positions

@@ -51,9 +51,9 @@ void Decoder::Embed(const DecoderBatch& batch, WorkTeam::Session& team, float* h
   const int width = config_.hidden_size;
   ForRows(team, batch.rows(), [&](int begin, int end) {
     for (int r = begin; r < end; ++r) {
-      const float* word = weights_.embedding.data() + int64_t{batch.ids[r]} * width;
       float* row = hidden + int64_t{r} * width;
-      for (int c = 0; c < width; ++c) row[c] = word[c] * config_.embedding_scale;
+      weights_.embedding.Copy(batch.ids[r], row);
+      for (int c = 0; c < width; ++c) row[c] *= config_.embedding_scale;
       if (!config_.learned_positions) continue;
       const float* position = weights_.positions.data() + int64_t{batch.positions[r]} * width;
       for (int c = 0; c < width; ++c) row[c] += position[c];

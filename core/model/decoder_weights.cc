@@ -192,7 +192,7 @@ class Reader {
   // After a fault the matrix is empty, and so is what is packed of it.
   Linear Pack(const Matrix& matrix, int outputs, int inputs) const {
     if (!status_.ok()) return Linear({}, {}, 0, inputs);
-    return Linear(matrix.weight, matrix.bias, outputs, inputs);
+    return Linear(matrix.weight, matrix.bias, outputs, inputs, config_.precision);
   }
 
   DecoderNorm ReadNorm(const char* name, int layer, int columns) {
@@ -298,7 +298,7 @@ DecoderLayer Reader::ReadLayer(int layer) {
 absl::StatusOr<DecoderWeights> Reader::Read() {
   const DecoderConfig& c = config_;
   DecoderWeights weights;
-  weights.embedding = Tensor(NameOf(names_.embedding, 0) + ".weight", {c.vocab_size, c.hidden_size});
+  std::vector<float> words = Tensor(NameOf(names_.embedding, 0) + ".weight", {c.vocab_size, c.hidden_size});
   if (c.learned_positions) {
     weights.positions = Tensor(NameOf(names_.positions, 0) + ".weight", {c.max_tokens, c.hidden_size});
   }
@@ -308,8 +308,9 @@ absl::StatusOr<DecoderWeights> Reader::Read() {
   if (!tied) {
     weights.head.emplace(ReadLinear(names_.head, 0, c.vocab_size, c.hidden_size));
   } else if (status_.ok()) {
-    weights.head.emplace(weights.embedding, absl::Span<const float>(), c.vocab_size, c.hidden_size);
+    weights.head.emplace(words, absl::Span<const float>(), c.vocab_size, c.hidden_size, c.precision);
   }
+  if (status_.ok()) weights.embedding = WordTable(std::move(words), c.hidden_size, c.precision);
   if (!status_.ok()) return status_;
   return weights;
 }
@@ -317,7 +318,7 @@ absl::StatusOr<DecoderWeights> Reader::Read() {
 }  // namespace
 
 int64_t DecoderWeights::bytes() const {
-  int64_t bytes = static_cast<int64_t>((embedding.size() + positions.size()) * sizeof(float));
+  int64_t bytes = embedding.bytes() + static_cast<int64_t>(positions.size() * sizeof(float));
   for (const DecoderLayer& layer : layers) {
     bytes += layer.query_key_value.bytes() + layer.attention_output.bytes() + layer.up.bytes() + layer.down.bytes();
   }

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/model/decoder_config.h"
+#include "core/model/word_table.h"
 #include "core/ops/linear.h"
 #include "core/weights/tensor_source.h"
 
@@ -34,7 +35,7 @@ struct DecoderLayer {
 };
 
 struct DecoderWeights {
-  std::vector<float> embedding;  // [vocab, hidden]
+  WordTable embedding;           // [vocab, hidden]
   std::vector<float> positions;  // [max_tokens, hidden], where learned
   std::vector<DecoderLayer> layers;
   DecoderNorm final_norm;

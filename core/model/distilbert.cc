@@ -8,11 +8,12 @@
 namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeDistilBert(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "distilbert.", "embeddings.word_embeddings.weight");
+  WeightReader reader(file, "distilbert.", "embeddings.word_embeddings.weight", config.precision);
   const int hidden = config.hidden_size;
   PostNormParts parts;
   parts.embedding.width = hidden;
-  parts.embedding.words = reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, hidden});
+  parts.embedding.words = WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, hidden}),
+                                    hidden, config.precision);
   parts.embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, hidden});
   parts.embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", hidden, config.layer_norm_eps);
   const PostNormNames names = {.query = "attention.q_lin",

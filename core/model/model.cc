@@ -33,9 +33,10 @@ absl::StatusOr<int32_t> MaskToken(const std::string& folder, const Tokenizer& to
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder) {
+absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, const LoadOptions& options) {
   auto config = LoadModelConfig(folder);
   if (!config.ok()) return config.status();
+  config->precision = options.precision;
   auto file = OpenCheckpoint(folder);
   if (!file.ok()) return file.status();
 

@@ -10,9 +10,14 @@
 #include "core/model/config.h"
 #include "core/model/encoder.h"
 #include "core/model/head.h"
+#include "core/ops/precision.h"
 #include "core/text/tokenizer.h"
 
 namespace attnd {
+
+struct LoadOptions {
+  Precision precision = Precision::kF32;  // of the linear layers; what a task's head computes stays f32
+};
 
 // Immutable after Load; shared by all workers.
 struct Model {
@@ -25,7 +30,7 @@ struct Model {
   int64_t weight_bytes = 0;    // bytes of packed weights in memory
 
   // Loads `folder` (config.json, model.safetensors, tokenizer.json, ...). Errors name the file and the fault.
-  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& folder);
+  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& folder, const LoadOptions& options = {});
 };
 
 }  // namespace attnd

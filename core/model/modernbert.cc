@@ -82,7 +82,7 @@ class ModernBert final : public Encoder {
 constexpr int kRowsPerTile = 32;
 
 absl::StatusOr<std::unique_ptr<Encoder>> ModernBert::Make(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "model.", "embeddings.tok_embeddings.weight");
+  WeightReader reader(file, "model.", "embeddings.tok_embeddings.weight", config.precision);
   const ModernBertOptions& options = config.modernbert;
   const int hidden = config.hidden_size, wide = config.intermediate_size;
   const auto norm = [&](const std::string& name) {
@@ -90,7 +90,8 @@ absl::StatusOr<std::unique_ptr<Encoder>> ModernBert::Make(const ModelConfig& con
   };
   auto result = std::unique_ptr<ModernBert>(new ModernBert(config));
   result->embedding_.width = hidden;
-  result->embedding_.words = reader.Read("embeddings.tok_embeddings.weight", {config.vocab_size, hidden});
+  result->embedding_.words =
+      WordTable(reader.Read("embeddings.tok_embeddings.weight", {config.vocab_size, hidden}), hidden, config.precision);
   result->embedding_.norm = norm("embeddings.norm");
   for (int l = 0; l < config.layers; ++l) {
     const std::string at = absl::StrCat("layers.", l, ".");

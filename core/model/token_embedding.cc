@@ -1,7 +1,5 @@
 #include "core/model/token_embedding.h"
 
-#include <algorithm>
-
 namespace attnd {
 
 void TokenEmbedding::Run(const PackedBatch& batch, WorkTeam::Session& team, AlignedBuffer<float>& scratch,
@@ -15,15 +13,13 @@ void TokenEmbedding::Run(const PackedBatch& batch, WorkTeam::Session& team, Alig
   team.ParallelFor(batch.sequences(), [&](int64_t sequence, int) {
     int32_t position = padding_id;
     for (int t = batch.begins[sequence]; t < batch.begins[sequence + 1]; ++t) {
-      const float* word = words.data() + int64_t{batch.ids[t]} * width;
       float* row = rows + int64_t{t} * width;
       const bool padding = padding_id >= 0 && batch.ids[t] == padding_id;
       if (!padding) ++position;
-      if (types.empty()) {
-        std::copy(word, word + width, row);
-      } else {
+      words.Copy(batch.ids[t], row);
+      if (!types.empty()) {
         const float* type = types.data() + (typed ? int64_t{batch.type_ids[t]} * width : 0);
-        for (int c = 0; c < width; ++c) row[c] = word[c] + type[c];
+        for (int c = 0; c < width; ++c) row[c] += type[c];
       }
       if (!positions.empty()) {
         const float* at = positions.data() + int64_t{padding ? padding_id : position} * width;
@@ -36,7 +32,7 @@ void TokenEmbedding::Run(const PackedBatch& batch, WorkTeam::Session& team, Alig
 }
 
 int64_t TokenEmbedding::bytes() const {
-  return static_cast<int64_t>((words.size() + positions.size() + types.size()) * sizeof(float)) +
+  return words.bytes() + static_cast<int64_t>((positions.size() + types.size()) * sizeof(float)) +
          (projection.has_value() ? projection->bytes() : 0);
 }
 

@@ -10,6 +10,7 @@
 #include "core/base/work_team.h"
 #include "core/model/norm.h"
 #include "core/model/packed_batch.h"
+#include "core/model/word_table.h"
 #include "core/ops/linear.h"
 
 namespace attnd {
@@ -18,7 +19,7 @@ namespace attnd {
 // narrower than the layers. Immutable after construction.
 struct TokenEmbedding {
   int width = 0;                 // of the vectors
-  std::vector<float> words;      // [vocab, width]
+  WordTable words;               // [vocab, width]
   std::vector<float> positions;  // [max_positions, width]; empty: none (rotary)
   std::vector<float> types;      // [type_vocab, width]; empty: none. With one row, every token has type 0
   Norm norm;

@@ -8,8 +8,9 @@
 
 namespace attnd {
 
-WeightReader::WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe)
-    : file_(file) {
+WeightReader::WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe,
+                           Precision precision)
+    : file_(file), precision_(precision) {
   if (file.Contains(absl::StrCat(prefix, probe))) prefix_ = prefix;
 }
 
@@ -38,7 +39,7 @@ absl::StatusOr<Linear> WeightReader::ReadLinearOf(const std::string& weight, con
   const std::vector<float> weights = Read(weight, {outputs, inputs});
   const std::vector<float> biases = bias.empty() ? std::vector<float>() : Read(bias, {outputs});
   if (!status_.ok()) return status_;
-  return Linear(weights, biases, outputs, inputs);
+  return Linear(weights, biases, outputs, inputs, precision_);
 }
 
 absl::StatusOr<Linear> WeightReader::ReadLinears(std::initializer_list<std::string> names, int outputs, int inputs,
@@ -52,7 +53,7 @@ absl::StatusOr<Linear> WeightReader::ReadLinears(std::initializer_list<std::stri
     bias.insert(bias.end(), biases.begin(), biases.end());
   }
   if (!status_.ok()) return status_;
-  return Linear(weight, bias, static_cast<int>(names.size()) * outputs, inputs);
+  return Linear(weight, bias, static_cast<int>(names.size()) * outputs, inputs, precision_);
 }
 
 }  // namespace attnd

@@ -17,9 +17,9 @@ namespace attnd {
 // a task head "bert.x"; older ones call the parts of a norm gamma and beta. Used by one thread.
 class WeightReader {
  public:
-  // `prefix` ("bert.") is used where the file has `probe` under it.
-  WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe);
-  // Full names.
+  // `prefix` ("bert.") is used where the file has `probe` under it. Linears are packed in `precision`.
+  WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe, Precision precision);
+  // Full names, f32: heads.
   explicit WeightReader(const TensorSource& file) : file_(file) {}
 
   bool Contains(const std::string& name) const { return file_.Contains(prefix_ + name); }
@@ -38,6 +38,7 @@ class WeightReader {
  private:
   const TensorSource& file_;
   std::string prefix_;
+  Precision precision_ = Precision::kF32;
   absl::Status status_;  // the first fault
 };
 

@@ -26,8 +26,8 @@ constexpr int kMaxColumns = 64;
 // its helpers read it.
 struct Converted {
   AlignedBuffer<uint8_t> rows;   // [rows, padded inputs] of u8 or bf16
-  AlignedBuffer<float> scales;   // [rows]
-  AlignedBuffer<float> offsets;  // [rows]
+  AlignedBuffer<float> scales;   // [groups, rows]
+  AlignedBuffer<float> offsets;  // [groups, rows]
 };
 
 }  // namespace
@@ -36,8 +36,8 @@ struct Linear::Input {
   const void* Row(int row) const { return static_cast<const char*>(data) + row * row_bytes; }
   const void* data;  // [rows, padded inputs]
   int64_t row_bytes;
-  const float* scales = nullptr;   // [rows] of u8
-  const float* offsets = nullptr;  // [rows] of u8
+  const float* scales = nullptr;   // [groups, rows] of u8
+  const float* offsets = nullptr;  // [groups, rows] of u8
 };
 
 Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs,
@@ -46,7 +46,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
   const UkernelShape shape{.n = weights_.block(),
-                           .k = weights_.padded_inputs(),
+                           .k = weights_.group(),
                            .lda = weights_.padded_inputs(),
                            .ldb = weights_.block(),
                            .ldc = sums_apart ? kMaxColumns : outputs,
@@ -66,8 +66,8 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
   const int64_t row_bytes = int64_t{width} * (data == UkernelData::kBf16 ? 2 : 1);
   thread_local Converted converted;
   converted.rows.Reserve((rows + kPaddingRows) * row_bytes);
-  converted.scales.Reserve(rows);
-  converted.offsets.Reserve(rows);
+  converted.scales.Reserve(int64_t{weights_.groups()} * rows);
+  converted.offsets.Reserve(int64_t{weights_.groups()} * rows);
   const Input input = {.data = converted.rows.data(),
                        .row_bytes = row_bytes,
                        .scales = converted.scales.data(),
@@ -82,8 +82,15 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
     const float* from = x + int64_t{row} * inputs_;
     if (data == UkernelData::kBf16) {
       ConvertRowsToBf16(from, count, inputs_, width, reinterpret_cast<uint16_t*>(to + row * row_bytes));
-    } else {
-      QuantizeRows(from, count, inputs_, width, to + row * row_bytes, scales + row, offsets + row);
+      return;
+    }
+    const int group = weights_.group();
+    for (int r = row; r < row + count; ++r, from += inputs_) {
+      for (int g = 0; g < weights_.groups(); ++g) {
+        const int64_t at = int64_t{g} * rows + r;
+        QuantizeRow(from + g * group, std::min(group, inputs_ - g * group), group, to + r * row_bytes + g * group,
+                    scales + at, offsets + at);
+      }
     }
   });
   return input;
@@ -111,11 +118,13 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, float* 
       for (int row = panel * kPanelRows; row < row_end; row += kTileRows) {
         const int count = std::min(kTileRows, row_end - row);
         float* out = y + int64_t{row} * outputs_ + column;
-        void* product = quantized ? static_cast<void*>(sums) : out;
-        kernel.Run(UkernelTable::RoundRows(count), input.Row(row), weights_.Block(b), product);
-        if (quantized) {
-          DequantizeTile(sums, kMaxColumns, count, columns, input.scales + row, input.offsets + row,
-                         weights_.scales() + column, weights_.sums() + column, outputs_, out);
+        if (!quantized) kernel.Run(UkernelTable::RoundRows(count), input.Row(row), weights_.Block(b), out);
+        for (int g = 0; g < weights_.groups() && quantized; ++g) {
+          const auto* activations = static_cast<const uint8_t*>(input.Row(row)) + g * weights_.group();
+          kernel.Run(UkernelTable::RoundRows(count), activations, weights_.Block(b, g), sums);
+          const int64_t at = int64_t{g} * rows + row;
+          DequantizeTile(sums, kMaxColumns, count, columns, input.scales + at, input.offsets + at,
+                         weights_.scales() + column, weights_.sums(g) + column, g > 0, outputs_, out);
         }
         epilogue(row, column, count, columns, out);
       }

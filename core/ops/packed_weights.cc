@@ -23,6 +23,11 @@ UkernelData DataOf(Precision precision) {
 
 int WeightBytes(UkernelData data) { return data == UkernelData::kF32 ? 4 : data == UkernelData::kU8S8 ? 1 : 2; }
 
+// Most inputs that share one range of activations.
+constexpr int kGroupInputs = 384;
+
+int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
+
 int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }
 
 }  // namespace
@@ -33,8 +38,9 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       data_(DataOf(precision)),
       block_(BlockColumns()),
       blocks_((outputs + block_ - 1) / block_),
-      padded_((inputs + UkernelInterleave(data_) - 1) / UkernelInterleave(data_) * UkernelInterleave(data_)),
-      block_bytes_(int64_t{padded_} * block_ * WeightBytes(data_)),
+      groups_(data_ == UkernelData::kU8S8 ? (inputs + kGroupInputs - 1) / kGroupInputs : 1),
+      group_(RoundUp((inputs + groups_ - 1) / groups_, UkernelInterleave(data_))),
+      block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
       packed_(blocks_ * block_bytes_) {
   switch (data_) {
     case UkernelData::kF32:
@@ -56,7 +62,9 @@ void PackedWeights::Pack(absl::Span<const float> weight, const Convert& convert)
   for (int b = 0; b < blocks_; ++b) {
     T* block = reinterpret_cast<T*>(packed_.data() + b * block_bytes_);
     const int columns = std::min(block_, outputs_ - b * block_);
-    if (columns < block_ || padded_ != inputs_) std::fill(block, block + int64_t{padded_} * block_, T{0});
+    if (columns < block_ || padded_inputs() != inputs_) {
+      std::fill(block, block + int64_t{padded_inputs()} * block_, T{0});
+    }
     // 16 inputs at a time: reads and writes both stay in whole cache lines.
     for (int k0 = 0; k0 < inputs_; k0 += 16) {
       const int k1 = std::min(inputs_, k0 + 16);
@@ -75,7 +83,7 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
   // vpmaddubsw adds two products u8 x s8 in 16 bits: 2 x 255 x 63 fits.
   const float levels = CpuHasVnni() ? 127 : 63;
   scales_.resize(outputs_);
-  sums_.resize(outputs_);
+  sums_.resize(int64_t{groups_} * outputs_);
   std::vector<float> inverses(outputs_);
   for (int n = 0; n < outputs_; ++n) {
     const float* row = weight.data() + int64_t{n} * inputs_;
@@ -83,9 +91,12 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
     for (int k = 0; k < inputs_; ++k) largest = std::max(largest, std::abs(row[k]));
     scales_[n] = largest / levels;
     inverses[n] = largest > 0 ? levels / largest : 0;
-    int64_t sum = 0;
-    for (int k = 0; k < inputs_; ++k) sum += std::lrint(row[k] * inverses[n]);
-    sums_[n] = scales_[n] * static_cast<float>(sum);
+    for (int g = 0; g < groups_; ++g) {
+      int32_t sum = 0;
+      const int end = std::min(inputs_, (g + 1) * group_);
+      for (int k = g * group_; k < end; ++k) sum += static_cast<int32_t>(std::lrint(row[k] * inverses[n]));
+      sums_[int64_t{g} * outputs_ + n] = scales_[n] * static_cast<float>(sum);
+    }
   }
   Pack<int8_t>(weight, [&](float w, int n) { return static_cast<int8_t>(std::lrint(w * inverses[n])); });
 }

@@ -23,10 +23,17 @@ class PackedWeights {
   UkernelData data() const { return data_; }
   int block() const { return block_; }  // columns of a block, as measured best for the type and CPU
   int blocks() const { return blocks_; }
-  int padded_inputs() const { return padded_; }  // inputs, rounded up to the interleave
-  const std::byte* Block(int b) const { return packed_.data() + b * block_bytes_; }
+  // Inputs of a group, whose activations are quantised by one range in kU8S8: a row's few large values then coarsen
+  // their own group only. A multiple of the interleave; one group of all inputs in the other types.
+  int group() const { return group_; }
+  int groups() const { return groups_; }
+  int padded_inputs() const { return groups_ * group_; }
+  const std::byte* Block(int b, int g = 0) const {
+    return packed_.data() + b * block_bytes_ + g * (block_bytes_ / groups_);
+  }
   const float* scales() const { return scales_.data(); }  // [outputs] of kU8S8: w ~ scale * s8
-  const float* sums() const { return sums_.data(); }      // [outputs] of kU8S8: scale times the column's sum
+  // [outputs] of kU8S8: scale times the column's sum over group g.
+  const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
   int64_t bytes() const;
 
  private:
@@ -36,11 +43,12 @@ class PackedWeights {
 
   const int outputs_, inputs_;
   const UkernelData data_;
-  const int block_, blocks_, padded_;
+  const int block_, blocks_;
+  const int groups_, group_;
   const int64_t block_bytes_;
   AlignedBuffer<std::byte> packed_;  // [blocks][block_bytes]
   std::vector<float> scales_;
-  std::vector<float> sums_;
+  std::vector<float> sums_;  // [groups, outputs]
 };
 
 }  // namespace attnd

@@ -16,41 +16,33 @@ namespace attnd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void Quantize(const float* HWY_RESTRICT x, int rows, int columns, int stride, uint8_t* HWY_RESTRICT q,
-              float* HWY_RESTRICT scales, float* HWY_RESTRICT offsets) {
+void Quantize(const float* HWY_RESTRICT x, int columns, int stride, uint8_t* HWY_RESTRICT q, float& scale,
+              float& offset) {
   const hn::ScalableTag<float> d;
   const hn::Rebind<uint8_t, decltype(d)> du8;
   const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int r = 0; r < rows; ++r, x += columns, q += stride) {
-    auto low = hn::Set(d, x[0]);
-    auto high = low;
-    int c = 0;
-    for (; c + lanes <= columns; c += lanes) {
-      const auto v = hn::LoadU(d, x + c);
-      low = hn::Min(low, v);
-      high = hn::Max(high, v);
-    }
-    if (c < columns) {
-      const auto v = hn::LoadNOr(hn::Set(d, x[0]), d, x + c, columns - c);
-      low = hn::Min(low, v);
-      high = hn::Max(high, v);
-    }
-    const float least = hn::ReduceMin(d, low);
-    const float range = hn::ReduceMax(d, high) - least;
-    scales[r] = range * (1.0f / 255);
-    offsets[r] = least;
-    const auto offset = hn::Set(d, least);
-    const auto inverse = hn::Set(d, range > 0 ? 255 / range : 0.0f);
-    for (c = 0; c + lanes <= columns; c += lanes) {
-      const auto level = hn::NearestInt(hn::Mul(hn::Sub(hn::LoadU(d, x + c), offset), inverse));
-      hn::StoreU(hn::DemoteTo(du8, level), du8, q + c);
-    }
-    if (c < columns) {
-      const auto level = hn::NearestInt(hn::Mul(hn::Sub(hn::LoadN(d, x + c, columns - c), offset), inverse));
-      hn::StoreN(hn::DemoteTo(du8, level), du8, q + c, columns - c);
-    }
-    if (columns < stride) std::memset(q + columns, 0, stride - columns);
+  auto low = hn::Set(d, x[0]);
+  auto high = low;
+  int c = 0;
+  for (; c + lanes <= columns; c += lanes) {
+    const auto v = hn::LoadU(d, x + c);
+    low = hn::Min(low, v);
+    high = hn::Max(high, v);
   }
+  if (c < columns) {
+    const auto v = hn::LoadNOr(hn::Set(d, x[0]), d, x + c, columns - c);
+    low = hn::Min(low, v);
+    high = hn::Max(high, v);
+  }
+  offset = hn::ReduceMin(d, low);
+  const float range = hn::ReduceMax(d, high) - offset;
+  scale = range * (1.0f / 255);
+  const auto least = hn::Set(d, offset);
+  const auto inverse = hn::Set(d, range > 0 ? 255 / range : 0.0f);
+  const auto levels = [&](auto v) { return hn::DemoteTo(du8, hn::NearestInt(hn::Mul(hn::Sub(v, least), inverse))); };
+  for (c = 0; c + lanes <= columns; c += lanes) hn::StoreU(levels(hn::LoadU(d, x + c)), du8, q + c);
+  if (c < columns) hn::StoreN(levels(hn::LoadN(d, x + c, columns - c)), du8, q + c, columns - c);
+  if (columns < stride) std::memset(q + columns, 0, stride - columns);
 }
 
 void Bf16Rows(const float* HWY_RESTRICT x, int rows, int columns, int stride, uint16_t* HWY_RESTRICT y) {
@@ -76,8 +68,8 @@ void Bf16Rows(const float* HWY_RESTRICT x, int rows, int columns, int stride, ui
 
 void Dequantize(const int32_t* HWY_RESTRICT sums, int sums_stride, int rows, int columns,
                 const float* HWY_RESTRICT row_scales, const float* HWY_RESTRICT row_offsets,
-                const float* HWY_RESTRICT weight_scales, const float* HWY_RESTRICT weight_sums, int64_t stride,
-                float* HWY_RESTRICT y) {
+                const float* HWY_RESTRICT weight_scales, const float* HWY_RESTRICT weight_sums, bool accumulate,
+                int64_t stride, float* HWY_RESTRICT y) {
   const hn::ScalableTag<float> d;
   const hn::RebindToSigned<decltype(d)> di;
   const int lanes = static_cast<int>(hn::Lanes(d));
@@ -88,10 +80,12 @@ void Dequantize(const int32_t* HWY_RESTRICT sums, int sums_stride, int rows, int
     for (; c + lanes <= columns; c += lanes) {
       const auto product =
           hn::Mul(hn::ConvertTo(d, hn::LoadU(di, sums + c)), hn::Mul(scale, hn::LoadU(d, weight_scales + c)));
-      hn::StoreU(hn::MulAdd(offset, hn::LoadU(d, weight_sums + c), product), d, y + c);
+      const auto before = accumulate ? hn::Add(product, hn::LoadU(d, y + c)) : product;
+      hn::StoreU(hn::MulAdd(offset, hn::LoadU(d, weight_sums + c), before), d, y + c);
     }
     for (; c < columns; ++c) {
-      y[c] = row_scales[r] * weight_scales[c] * static_cast<float>(sums[c]) + row_offsets[r] * weight_sums[c];
+      y[c] = (accumulate ? y[c] : 0.0f) + row_scales[r] * weight_scales[c] * static_cast<float>(sums[c]) +
+             row_offsets[r] * weight_sums[c];
     }
   }
 }
@@ -107,8 +101,8 @@ HWY_EXPORT(Quantize);
 HWY_EXPORT(Bf16Rows);
 HWY_EXPORT(Dequantize);
 
-void QuantizeRows(const float* x, int rows, int columns, int stride, uint8_t* q, float* scales, float* offsets) {
-  HWY_DYNAMIC_DISPATCH(Quantize)(x, rows, columns, stride, q, scales, offsets);
+void QuantizeRow(const float* x, int columns, int stride, uint8_t* q, float* scale, float* offset) {
+  HWY_DYNAMIC_DISPATCH(Quantize)(x, columns, stride, q, *scale, *offset);
 }
 
 void ConvertRowsToBf16(const float* x, int rows, int columns, int stride, uint16_t* y) {
@@ -122,10 +116,10 @@ uint16_t ToBf16(float x) {
 }
 
 void DequantizeTile(const int32_t* sums, int sums_stride, int rows, int columns, const float* row_scales,
-                    const float* row_offsets, const float* weight_scales, const float* weight_sums, int64_t stride,
-                    float* y) {
+                    const float* row_offsets, const float* weight_scales, const float* weight_sums, bool accumulate,
+                    int64_t stride, float* y) {
   HWY_DYNAMIC_DISPATCH(Dequantize)
-  (sums, sums_stride, rows, columns, row_scales, row_offsets, weight_scales, weight_sums, stride, y);
+  (sums, sums_stride, rows, columns, row_scales, row_offsets, weight_scales, weight_sums, accumulate, stride, y);
 }
 
 }  // namespace attnd

@@ -6,10 +6,10 @@
 
 namespace attnd {
 
-// Each row by its own range: x ~ offset + scale * q with q in 0..255, offset its least value.
+// By the range of the values: x ~ offset + scale * q with q in 0..255, offset its least value.
 // Columns from `columns` to `stride` become 0.
-void QuantizeRows(const float* x /* [rows, columns] */, int rows, int columns, int stride,
-                  uint8_t* q /* [rows, stride] */, float* scales /* [rows] */, float* offsets /* [rows] */);
+void QuantizeRow(const float* x /* [columns] */, int columns, int stride, uint8_t* q /* [stride] */, float* scale,
+                 float* offset);
 
 // Rounded to nearest, ties to even. Columns from `columns` to `stride` become 0.
 void ConvertRowsToBf16(const float* x /* [rows, columns] */, int rows, int columns, int stride,
@@ -17,12 +17,12 @@ void ConvertRowsToBf16(const float* x /* [rows, columns] */, int rows, int colum
 uint16_t ToBf16(float x);
 
 // The product of quantised rows and weights w ~ weight_scales[c] * s8 from its integer sums:
-//   y[r, c] = row_scales[r] * weight_scales[c] * sums[r, c] + row_offsets[r] * weight_sums[c],
+//   y[r, c] = row_scales[r] * weight_scales[c] * sums[r, c] + row_offsets[r] * weight_sums[c]  (+ y[r, c]: accumulate),
 // where weight_sums[c] is weight_scales[c] times the sum of column c.
 void DequantizeTile(const int32_t* sums /* [rows, sums_stride] */, int sums_stride, int rows, int columns,
                     const float* row_scales /* [rows] */, const float* row_offsets /* [rows] */,
                     const float* weight_scales /* [columns] */, const float* weight_sums /* [columns] */,
-                    int64_t stride, float* y /* [rows, stride] */);
+                    bool accumulate, int64_t stride, float* y /* [rows, stride] */);
 
 }  // namespace attnd
 

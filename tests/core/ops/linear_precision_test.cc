@@ -33,10 +33,14 @@ std::vector<double> Activations(Precision precision, const std::vector<float>& x
   if (precision == Precision::kBf16 && CpuHasBf16()) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = FromBf16(ToBf16(x[i]));
   }
-  for (int r = 0; r < rows && precision == Precision::kInt8; ++r) {
-    const auto [low, high] = std::minmax_element(x.begin() + r * columns, x.begin() + (r + 1) * columns);
+  // Groups of inputs, as PackedWeights says, have a range of their own.
+  const int groups = (columns + 383) / 384;
+  const int group = ((columns + groups - 1) / groups + 3) / 4 * 4;
+  for (int i = 0; i < rows * groups && precision == Precision::kInt8; ++i) {
+    const int r = i / groups, begin = i % groups * group, end = std::min(columns, begin + group);
+    const auto [low, high] = std::minmax_element(x.begin() + r * columns + begin, x.begin() + r * columns + end);
     const float range = *high - *low;
-    for (int c = 0; c < columns; ++c) {
+    for (int c = begin; c < end; ++c) {
       double& value = values[r * columns + c];
       // In f32, as the kernel does it, so that a tie rounds alike.
       const float level = range > 0 ? std::nearbyint((x[r * columns + c] - *low) * (255 / range)) : 0.0f;
@@ -72,7 +76,7 @@ TEST_P(LinearPrecisionTest, IsItsDefinitionAtEveryRowCount) {
   const Precision precision = std::get<0>(GetParam());
   WorkTeam team(2);
   WorkTeam::Session session(team);
-  for (const auto& [outputs, inputs] : {std::pair{96, 64}, {130, 37}, {7, 385}, {1, 5}}) {
+  for (const auto& [outputs, inputs] : {std::pair{96, 64}, {130, 37}, {7, 385}, {1, 5}, {50, 1001}}) {
     const std::vector<float> w = Random(outputs * inputs, 3), bias = Random(outputs, 4);
     const Linear linear(w, bias, outputs, inputs, precision);
     const std::vector<double> weights = Weights(precision, w, outputs, inputs);
