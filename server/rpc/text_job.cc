@@ -36,6 +36,8 @@ class TextJob::Item : public EncodeItem {
     }
     job.embedding = sequence_.embedding;
     job.last_hidden = sequence_.last_hidden;
+    job.logits = sequence_.logits;
+    job.logit_positions = sequence_.logit_positions;
     job.normalize = sequence_.normalize;
     return job;
   }
@@ -79,9 +81,13 @@ void TextJob::EndStage(absl::Duration& stage) {
 absl::Status TextJob::ResolveModel(absl::string_view name, absl::string_view field) {
   auto model = context_.models.Resolve(name);
   if (!model.ok()) return WithField(model.status(), field);
-  model_ = *model;
-  ticket_.model = model_->index;
+  UseModel(*std::move(model));
   return absl::OkStatus();
+}
+
+void TextJob::UseModel(ServedModelPtr model) {
+  model_ = std::move(model);
+  ticket_.queue = model_->queue.get();
 }
 
 EncodeOptions TextJob::ModelOptions(Truncate truncate) const {
@@ -99,7 +105,7 @@ absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Trunca
 absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field) {
   if (absl::Status status = CheckBytes(text); !status.ok()) return WithField(status, field);
   EndValidate();
-  absl::Status status = Encode(text, ModelOptions(truncate));
+  absl::Status status = Encode(text, nullptr, ModelOptions(truncate));
   if (status.ok()) status = CheckTokens(sequences_.back());
   EndTokenise();
   return WithField(status, field);
@@ -107,22 +113,48 @@ absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, abs
 
 absl::Status TextJob::TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
                                    absl::string_view field) {
-  const int64_t limit = context_.limits.max_texts_per_call;
-  if (texts.empty()) return FieldError(field, "at least 1 text is needed");
-  if (static_cast<int64_t>(texts.size()) > limit) {
-    return FieldError(field,
-                      absl::StrCat(texts.size(), " texts, at most ", limit, " are allowed (max_texts_per_call)"));
-  }
+  if (absl::Status status = CheckCount(texts.size(), field); !status.ok()) return status;
   for (size_t i = 0; i < texts.size(); ++i) {
     if (absl::Status status = CheckBytes(texts[i]); !status.ok()) return WithField(status, At(field, i));
   }
   EndValidate();
   sequences_.reserve(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
-    if (absl::Status status = Encode(texts[i], options); !status.ok()) return WithField(status, At(field, i));
+    if (absl::Status status = Encode(texts[i], nullptr, options); !status.ok()) return WithField(status, At(field, i));
   }
   EndTokenise();
   return absl::OkStatus();
+}
+
+absl::Status TextJob::TokenisePairs(absl::Span<const absl::string_view> firsts, absl::string_view first_field,
+                                    absl::Span<const absl::string_view> seconds, absl::string_view second_field,
+                                    Truncate truncate) {
+  if (absl::Status status = CheckCount(seconds.size(), second_field); !status.ok()) return status;
+  const bool shared = firsts.size() == 1 && seconds.size() > 1;
+  for (size_t i = 0; i < firsts.size(); ++i) {
+    const std::string field = firsts.size() == 1 ? std::string(first_field) : At(first_field, i);
+    if (absl::Status status = CheckBytes(firsts[i]); !status.ok()) return WithField(status, field);
+  }
+  for (size_t i = 0; i < seconds.size(); ++i) {
+    if (absl::Status status = CheckBytes(seconds[i]); !status.ok()) return WithField(status, At(second_field, i));
+  }
+  EndValidate();
+  sequences_.reserve(seconds.size());
+  const EncodeOptions options = ModelOptions(truncate);
+  for (size_t i = 0; i < seconds.size(); ++i) {
+    absl::Status status = Encode(shared ? firsts[0] : firsts[i], &seconds[i], options);
+    if (status.ok()) status = CheckTokens(sequences_.back());
+    if (!status.ok()) return WithField(status, At(second_field, i));
+  }
+  EndTokenise();
+  return absl::OkStatus();
+}
+
+absl::Status TextJob::CheckCount(size_t texts, absl::string_view field) const {
+  const int64_t limit = context_.limits.max_texts_per_call;
+  if (texts == 0) return FieldError(field, "at least 1 text is needed");
+  if (static_cast<int64_t>(texts) <= limit) return absl::OkStatus();
+  return FieldError(field, absl::StrCat(texts, " texts, at most ", limit, " are allowed (max_texts_per_call)"));
 }
 
 absl::Status TextJob::CheckBytes(absl::string_view text) const {
@@ -132,11 +164,14 @@ absl::Status TextJob::CheckBytes(absl::string_view text) const {
       absl::StrCat(text.size(), " bytes, at most ", limit, " are allowed (max_text_bytes)"));
 }
 
-absl::Status TextJob::Encode(absl::string_view text, const EncodeOptions& options) {
+absl::Status TextJob::Encode(absl::string_view text, const absl::string_view* pair, const EncodeOptions& options) {
   if (context_.batcher.Now() >= origin_.deadline) {
     return absl::DeadlineExceededError("the deadline passed while the texts were tokenised");
   }
-  auto encoding = model_->model->tokenizer->Encode({text.data(), text.size()}, options);
+  const Tokenizer& tokenizer = *model_->model->tokenizer;
+  const std::string_view first(text.data(), text.size());
+  auto encoding = pair == nullptr ? tokenizer.Encode(first, options)
+                                  : tokenizer.EncodePair(first, {pair->data(), pair->size()}, options);
   if (!encoding.ok()) return encoding.status();
   Add(*std::move(encoding));
   return absl::OkStatus();
@@ -193,12 +228,55 @@ absl::Status TextJob::PlanAttention(const AttentionSpec& spec, int64_t max_bytes
     attention_bytes_ += sequence.plan->sizes().data + sequence.plan->sizes().statistics;
   }
   EndValidate();
-  if (total <= cap) return absl::OkStatus();
+  if (total <= cap) return HoldMemory(total);
   return WithReason(absl::ResourceExhaustedError(absl::StrCat(
                         field, ": the attention of ", sequences_.size(), " texts needs ", total,
                         " bytes, the limit is ", cap, " (", callers ? "max_bytes" : "the server's max_attention_bytes",
                         "); send fewer texts a call or select fewer layers or heads")),
                     "attention_cap");
+}
+
+absl::Status TextJob::HoldMemory(int64_t bytes) {
+  MemoryBudget& budget = context_.attention_memory;
+  if (budget.Take(bytes, memory_)) return absl::OkStatus();
+  const absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat("the call needs ", bytes, " bytes for attention and scores; calls in flight hold ",
+                   budget.used_bytes(), " of the server's ", budget.limit_bytes(), " (max_attention_memory_bytes)"));
+  // More than there ever is will not come by waiting.
+  return WithReason(status, "attention_memory",
+                    bytes > budget.limit_bytes() ? absl::ZeroDuration() : absl::Milliseconds(500));
+}
+
+int64_t TextJob::LogitRows(const TextSequence& sequence) const {
+  if (config().task == Task::kClassify) return 1;
+  const size_t chosen = config().task == Task::kFillMask ? sequence.logit_positions.size() : 0;
+  return chosen > 0 ? static_cast<int64_t>(chosen) : sequence.encoding.tokens();
+}
+
+absl::Status TextJob::MakeLogits() {
+  const int64_t columns = config().logit_columns();
+  int64_t rows = 0;
+  for (const TextSequence& sequence : sequences_) rows += LogitRows(sequence);
+  const int64_t bytes = rows * columns * int64_t{sizeof(float)};
+  if (const int64_t limit = context_.limits.max_attention_bytes; bytes > limit) {
+    return WithReason(absl::ResourceExhaustedError(absl::StrCat("the scores of ", sequences_.size(), " texts need ",
+                                                                bytes, " bytes, the limit is ", limit,
+                                                                " (the server's max_attention_bytes); send fewer")),
+                      "attention_cap");
+  }
+  if (absl::Status status = HoldMemory(bytes); !status.ok()) return status;
+  logits_.Reserve(static_cast<size_t>(rows * columns));
+  float* at = logits_.data();
+  for (TextSequence& sequence : sequences_) {
+    sequence.logits = at;
+    at += LogitRows(sequence) * columns;
+  }
+  return absl::OkStatus();
+}
+
+void TextJob::Observe(CallMonitor& monitor) const {
+  monitor.Observe(times_, static_cast<int64_t>(sequences_.size()), tokens_);
+  if (!attention_layout().empty()) monitor.ObserveAttention(attention_layout(), attention_bytes_, attention_time_);
 }
 
 absl::string_view TextJob::attention_layout() const {
