@@ -24,6 +24,7 @@ struct ScheduledSequence {
   // Set before Add, constant after it but for `ids`.
   std::vector<int32_t> ids;    // prompt, then answer
   int chunk_tokens = 1 << 30;  // most rows of a step
+  void* owner = nullptr;       // the owner's, untouched here
   bool share = true;           // whether stored beginnings may be taken over instead of computed
 
   // The scheduler's.

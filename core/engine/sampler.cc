@@ -30,14 +30,6 @@ double Uniform(uint64_t seed, uint64_t index) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
-// log(sum(exp(logits))).
-double LogSum(absl::Span<const float> logits) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - largest);
-  return largest + std::log(sum);
-}
-
 }  // namespace
 
 absl::Status CheckSampling(const SamplingOptions& o, int vocab_size) {
@@ -164,8 +156,15 @@ void Sampler::Cut() {
   renormalize();
 }
 
+double LogSumOf(absl::Span<const float> logits) {
+  const float largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  return largest + std::log(sum);
+}
+
 float LogprobOf(absl::Span<const float> logits, int32_t token) {
-  return static_cast<float>(logits[token] - LogSum(logits));
+  return static_cast<float>(logits[token] - LogSumOf(logits));
 }
 
 std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top) {
@@ -174,7 +173,7 @@ std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top) {
   const auto count = std::min<std::ptrdiff_t>(top, static_cast<std::ptrdiff_t>(ids.size()));
   std::partial_sort(ids.begin(), ids.begin() + count, ids.end(),
                     [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
-  const double sum = LogSum(logits);
+  const double sum = LogSumOf(logits);
   std::vector<TokenLogprob> result;
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     result.push_back({ids[i], static_cast<float>(logits[ids[i]] - sum)});
