@@ -170,7 +170,6 @@ class RequestTest : public GeneratorTest {
   Generator generator;
 };
 
-// INSTANTIATE wants a value parameter; these need none.
 TEST_P(RequestTest, SeedsGiveTheSameTokensWhateverRunsBeside) {
   GenerationRequest request = Request(0);
   request.sampling = {.temperature = 1, .top_p = 0.9f, .seed = 5};
