@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -95,11 +96,12 @@ absl::Status ParseModelKeys(absl::string_view flag, const std::vector<std::strin
     if (pair[0] != "precision") {
       return absl::InvalidArgumentError(absl::StrCat(flag, ": unknown key \"", pair[0], "\"; known: precision"));
     }
-    if (pair[1] != "f32") {
+    const std::optional<Precision> precision = ParsePrecision(pair[1]);
+    if (!precision.has_value()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(flag, ": precision \"", pair[1], "\" is not available; available: f32"));
+          absl::StrCat(flag, ": precision \"", pair[1], "\" is none of f32, bf16, int8, auto"));
     }
-    spec.precision = pair[1];
+    spec.precision = *precision;
   }
   return absl::OkStatus();
 }
@@ -153,12 +155,12 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
   options
       .Add("--model", models, "NAME=DIR[,KEY=VALUE...]",
            "A Hugging Face folder to serve under a name; repeatable (in ATTND_MODEL: separated by ';').\n"
-           "Keys: precision=f32")
+           "Keys: precision=f32, bf16, int8 or auto (the fastest that is as faithful as bf16)")
       ->allow_extra_args(false);
   options.Add(
       "--model-repository", repository, "DIR[,KEY=VALUE...]",
       "Serve every sub-folder under its own name; RepositoryModelLoad and RepositoryModelUnload change what is\n"
-      "served. A folder that does not load is listed with the reason. Keys: precision=f32");
+      "served. A folder that does not load is listed with the reason. Keys: as above");
   options.Add("--listen", config.listen, "HOST:PORT", "Address of the gRPC port; port 0: any free one; or unix:PATH");
   options.Add("--metrics-listen", config.metrics_listen, "HOST:PORT",
               "Address of the Prometheus port; port 0: any free one; \"off\": none");

@@ -10,7 +10,7 @@
 namespace attnd {
 
 absl::StatusOr<ServedModelPtr> ModelLoader::Load(const ModelSpec& spec) const {
-  auto model = Model::Load(spec.folder);
+  auto model = Model::Load(spec.folder, spec.precision);
   if (!model.ok()) return model.status();
   return Serve(spec, *std::move(model));
 }

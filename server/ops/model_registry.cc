@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/cpu.h"
 
 namespace attnd {
 namespace {
@@ -54,6 +55,12 @@ std::string ServedModel::architecture() const {
   if (model == nullptr) return "operator";
   const ModelConfig& config = model->config;
   return config.architectures.empty() ? config.model_type : config.architectures[0];
+}
+
+std::string ServedModel::cpu_path() const {
+  const std::string instructions(CpuPathName());
+  if (precision == Precision::kF32) return instructions;
+  return absl::StrCat(instructions, " (", std::string(PrecisionPath(precision)), ")");
 }
 
 ServedModelPtr ModelRegistry::Put(ServedModelPtr model) {

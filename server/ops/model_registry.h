@@ -51,13 +51,17 @@ struct ModelCounters {
 // goes when its last call has gone.
 struct ServedModel {
   std::string name;
-  std::string precision;               // "f32"
+  Precision precision = Precision::kF32;
   std::shared_ptr<const Model> model;  // null for the built-in operator, whose queue holds TaskItems
   std::shared_ptr<ModelQueue> queue;
   std::shared_ptr<ModelCounters> counters = std::make_shared<ModelCounters>();
 
   // "BertModel"; "operator" for the built-in one.
   std::string architecture() const;
+  std::string precision_name() const { return std::string(PrecisionName(precision)); }
+  // The instructions in use: "avx2", "avx512"; where weights are not f32 with what they are multiplied by:
+  // "avx2 (f32 x bf16)".
+  std::string cpu_path() const;
 };
 using ServedModelPtr = std::shared_ptr<const ServedModel>;
 

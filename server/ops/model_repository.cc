@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/cpu.h"
 
 namespace attnd {
 namespace {
@@ -16,15 +15,15 @@ namespace {
 constexpr size_t kMaxTasks = 64;
 
 ModelLabels LabelsOf(const ServedModel& model) {
-  return {model.name, model.architecture(), model.precision, std::string(CpuPathName())};
+  return {model.name, model.architecture(), model.precision_name(), model.cpu_path()};
 }
 
 }  // namespace
 
-ModelRepository::ModelRepository(std::string folder, std::string precision, const ModelLoader& loader,
+ModelRepository::ModelRepository(std::string folder, Precision precision, const ModelLoader& loader,
                                  ModelRegistry& registry, Metrics& metrics, Log& log)
     : folder_(std::move(folder)),
-      precision_(std::move(precision)),
+      precision_(precision),
       loader_(loader),
       registry_(registry),
       metrics_(metrics),

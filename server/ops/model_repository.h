@@ -35,7 +35,7 @@ class ModelRepository {
   using Listener = std::function<void(const std::string& name, bool serving)>;
 
   // The folder, or "": none; and the precision of its models.
-  ModelRepository(std::string folder, std::string precision, const ModelLoader& loader, ModelRegistry& registry,
+  ModelRepository(std::string folder, Precision precision, const ModelLoader& loader, ModelRegistry& registry,
                   Metrics& metrics, Log& log);
   ~ModelRepository();  // Stop
 
@@ -83,7 +83,7 @@ class ModelRepository {
   void SetReason(const std::string& name, std::string reason) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::string folder_;
-  const std::string precision_;
+  const Precision precision_;
   const ModelLoader& loader_;
   ModelRegistry& registry_;
   Metrics& metrics_;

@@ -177,7 +177,7 @@ void Server::Shutdown() {
 std::string Server::ReadyLine(absl::Duration since_start) const {
   std::string models;
   for (const ServedModelPtr& model : models_.models()) {
-    absl::StrAppend(&models, "   ", model->name, " ", model->precision, " ", std::string(CpuPathName()));
+    absl::StrAppend(&models, "   ", model->name, " ", model->precision_name(), " ", model->cpu_path());
   }
   if (models.empty()) models = "   no model";
   const double seconds = absl::ToDoubleSeconds(since_start);

@@ -2,11 +2,14 @@
 
 #include <bit>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "server/ops/status.h"
 #include "server/rpc/attention_spec.h"
+#include "server/rpc/prompt.h"
 #include "server/rpc/replies.h"
 
 namespace attnd {
@@ -24,7 +27,15 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
     if (!spec.ok()) return spec.status();
     attention = *std::move(spec);
   }
-  const std::vector<absl::string_view> texts(request.texts().begin(), request.texts().end());
+  const auto given = [](bool has, const std::string& text) {
+    return has ? std::optional<std::string>(text) : std::nullopt;
+  };
+  const auto prompt = FindPrompt(job_.config(), given(request.has_prompt_name(), request.prompt_name()),
+                                 given(request.has_prompt(), request.prompt()));
+  if (!prompt.ok()) return prompt.status();
+  std::vector<std::string> prompted;
+  const std::vector<absl::string_view> texts =
+      WithPrompt(*prompt, {request.texts().begin(), request.texts().end()}, prompted);
   if (absl::Status status = job_.Tokenise(texts, *truncate, "texts"); !status.ok()) return status;
   if (!request.has_attention()) return absl::OkStatus();
   return job_.PlanAttention(attention, static_cast<int64_t>(request.attention().max_bytes()));

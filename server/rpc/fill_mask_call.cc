@@ -13,22 +13,13 @@ namespace {
 
 constexpr uint32_t kDefaultCandidates = 5;
 
-// The mask as the vocabulary spells it, and its id; -1 where there is none.
-std::pair<const char*, int32_t> MaskToken(const Tokenizer& tokenizer) {
-  for (const char* token : {"[MASK]", "<mask>"}) {
-    if (const int32_t id = tokenizer.TokenId(token); id >= 0) return {token, id};
-  }
-  return {"", -1};
-}
-
 }  // namespace
 
 absl::Status FillMaskCall::Prepare() {
   if (absl::Status status = Open(Task::kFillMask); !status.ok()) return status;
-  const auto [mask, mask_id] = MaskToken(*job_.served().model->tokenizer);
-  if (mask_id < 0) {
-    return WithField(absl::FailedPreconditionError("the model's vocabulary has neither [MASK] nor <mask>"), "model");
-  }
+  const Model& model = *job_.served().model;
+  const int32_t mask_id = model.mask_token_id;
+  if (mask_id < 0) return WithField(absl::FailedPreconditionError("the model has no mask token"), "model");
   const std::vector<absl::string_view> texts(request_.texts().begin(), request_.texts().end());
   if (absl::Status status = job_.Tokenise(texts, truncate_, "texts"); !status.ok()) return status;
   for (size_t i = 0; i < job_.sequences().size(); ++i) {
@@ -37,7 +28,8 @@ absl::Status FillMaskCall::Prepare() {
       if (sequence.encoding.ids[static_cast<size_t>(t)] == mask_id) sequence.logit_positions.push_back(t);
     }
     if (sequence.logit_positions.empty()) {
-      return FieldError(absl::StrCat("texts[", i, "]"), absl::StrCat("has no ", mask, " among its tokens"));
+      return FieldError(absl::StrCat("texts[", i, "]"),
+                        absl::StrCat("has no ", model.tokenizer->TokenText(mask_id), " among its tokens"));
     }
   }
   return Close();

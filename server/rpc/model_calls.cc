@@ -14,8 +14,8 @@ const char* PoolingName(PoolingMode mode) {
 
 void FillModelInfo(const ServedModel& served, v1::ModelInfo& info) {
   info.set_name(served.name);
-  info.set_precision(served.precision);
-  info.set_cpu_path(std::string(CpuPathName()));
+  info.set_precision(served.precision_name());
+  info.set_cpu_path(served.cpu_path());
   if (served.model == nullptr) {  // the built-in operator
     info.set_architecture("attention");
     info.add_calls("ComputeAttention");
@@ -32,6 +32,8 @@ void FillModelInfo(const ServedModel& served, v1::ModelInfo& info) {
   info.set_normalize(config.pooling.normalize);
   info.set_weight_bytes(static_cast<uint64_t>(served.model->weight_bytes));
   info.set_task(std::string(TaskName(config)));
+  info.mutable_prompts()->insert(config.prompts.begin(), config.prompts.end());
+  info.set_default_prompt(config.default_prompt_name);
   info.mutable_labels()->Add(config.labels.begin(), config.labels.end());
   for (const char* call : {"Embed", "EmbedStream", "Attend", "EstimateAttention", "Tokenize", "Detokenize"}) {
     info.add_calls(call);

@@ -9,6 +9,7 @@
 #include "server/ops/status.h"
 #include "server/rpc/oip_parameters.h"
 #include "server/rpc/oip_tensors.h"
+#include "server/rpc/prompt.h"
 #include "server/rpc/task_check.h"
 
 namespace attnd {
@@ -136,6 +137,21 @@ absl::StatusOr<Truncate> ReadTruncate(const OipParameters& parameters, bool is_t
   return FieldError("parameters.truncate", R"(it must be "refuse", "end" or "start")");
 }
 
+// Texts to embed may have one; pairs and ids have none.
+absl::Status ReadPrompt(const OipParameters& parameters, const ModelConfig& config, OipEncoderRequest& request) {
+  const auto name = parameters.Text("prompt_name");
+  if (!name.ok()) return name.status();
+  const auto prompt = parameters.Text("prompt");
+  if (!prompt.ok()) return prompt.status();
+  if (request.texts.empty() || !request.text_pairs.empty() || request.query.has_value()) {
+    if (!name->has_value() && !prompt->has_value()) return absl::OkStatus();
+    return FieldError(name->has_value() ? "parameters.prompt_name" : "parameters.prompt", "it goes with text alone");
+  }
+  auto found = FindPrompt(config, *name, *prompt, "parameters.");
+  if (found.ok()) request.prompt = *std::move(found);
+  return found.status();
+}
+
 // "heads: ..." of HeadSelection as an error of the parameter "heads".
 absl::Status SelectionError(const absl::Status& status) {
   for (const absl::string_view name : {"layers", "heads"}) {
@@ -152,7 +168,8 @@ absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::Model
                                                           const ModelConfig& config) {
   OipEncoderRequest request{.selection = HeadSelection::All(config.layers, config.heads)};
   const OipParameters parameters(message);
-  if (absl::Status status = parameters.RefuseOthers({"layers", "heads", "truncate", "normalize", "raw_scores"});
+  if (absl::Status status =
+          parameters.RefuseOthers({"layers", "heads", "truncate", "normalize", "raw_scores", "prompt_name", "prompt"});
       !status.ok()) {
     return status;
   }
@@ -170,6 +187,7 @@ absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::Model
   const auto raw_scores = parameters.Bool("raw_scores");
   if (!raw_scores.ok()) return raw_scores.status();
   request.raw_scores = raw_scores->value_or(false);
+  if (absl::Status status = ReadPrompt(parameters, config, request); !status.ok()) return status;
   const auto layers = parameters.Text("layers");
   if (!layers.ok()) return layers.status();
   const auto heads = parameters.Text("heads");

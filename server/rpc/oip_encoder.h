@@ -54,6 +54,7 @@ struct OipEncoderRequest {
   Truncate truncate = Truncate::kRefuse;
   std::optional<bool> normalize;
   bool raw_scores = false;
+  std::string prompt;  // before each text
 
   bool Wants(OipEncoderOutput output) const { return outputs[output]; }
   bool RunsModel() const {

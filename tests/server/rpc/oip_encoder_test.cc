@@ -175,7 +175,8 @@ TEST_F(OipEncoderTest, WhatIsWrongIsNamed) {
   ExpectRefused(with("truncate", [](auto& p) { p.set_string_param("middle"); }), "parameters.truncate", "\"end\"");
   ExpectRefused(with("normalize", [](auto& p) { p.set_string_param("yes"); }), "parameters.normalize", "bool_param");
   ExpectRefused(with("timeout", [](auto& p) { p.set_int64_param(-1); }), "parameters.timeout", "microseconds");
-  ExpectRefused(with("layer", [](auto& p) { p.set_int64_param(1); }), "parameters",
+  ExpectRefused(with("a b", [](auto& p) { p.set_int64_param(1); }), "parameters", "unknown; the model takes layers");
+  ExpectRefused(with("layer", [](auto& p) { p.set_int64_param(1); }), "parameters.layer",
                 "layers, heads, truncate, normalize");
   MustInfer(with("sequence_id", [](auto& p) { p.set_int64_param(1); }));
   MustInfer(with("timeout", [](auto& p) { p.set_string_param("60000000"); }));
