@@ -156,7 +156,7 @@ int Main(int argc, char** argv) {
     std::cerr << "unknown precision " << argv[6] << "\n";
     return 2;
   }
-  auto model = Model::Load(argv[1], {.precision = *precision});
+  auto model = Model::Load(argv[1], *precision);
   if (!model.ok()) {
     std::cerr << model.status() << "\n";
     return 2;

@@ -17,7 +17,7 @@ namespace {
 
 // [texts][hidden]
 std::vector<std::vector<float>> Embed(const std::string& folder, const nlohmann::json& texts, Precision precision) {
-  auto model = Model::Load(folder, {.precision = precision});
+  auto model = Model::Load(folder, precision);
   if (!model.ok()) {
     std::cerr << model.status() << "\n";
     std::exit(2);

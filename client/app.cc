@@ -1,7 +1,10 @@
 #include "client/app.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <utility>
 
+#include "client/format.h"
 #include "client/verbs/verb.h"
 
 namespace attnd {
@@ -14,6 +17,36 @@ constexpr char kFooter[] = R"(Examples:
   attn stats
 
 Exit codes: 0 fine, 1 some input failed, 2 usage, 3 server unreachable.)";
+
+// Letters to insert, delete or change between two words.
+size_t Distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j < row.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
+    }
+  }
+  return row.back();
+}
+
+// What is wrong with the arguments: for a word that is no verb, the verbs there are.
+std::string UsageFault(const CLI::App& app, const CLI::Error& error) {
+  if (!app.get_subcommands().empty()) return error.what();
+  const std::vector<std::string> rest = app.remaining();
+  const auto word = std::find_if(rest.begin(), rest.end(), [](const std::string& w) { return w[0] != '-'; });
+  std::string verbs, nearest;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    verbs += (verbs.empty() ? "" : ", ") + verb->get_name();
+    if (word == rest.end() || Distance(*word, verb->get_name()) > 2) continue;
+    if (nearest.empty() || Distance(*word, verb->get_name()) < Distance(*word, nearest)) nearest = verb->get_name();
+  }
+  if (word == rest.end()) return rest.empty() ? "a verb is needed: " + verbs : std::string(error.what());
+  return "no such verb: " + Fit(*word, 40) + (nearest.empty() ? "." : "; did you mean " + nearest + "?") +
+         " The verbs: " + verbs;
+}
 
 }  // namespace
 
@@ -34,11 +67,17 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->capture_default_str();
   AddEmbed(app, context);
+  AddClassify(app, context);
+  AddRerank(app, context);
+  AddTokenClassify(app, context);
+  AddFillMask(app, context);
   AddAttend(app, context);
   AddHeads(app, context);
   AddTokenize(app, context);
   AddEstimate(app, context);
   AddModels(app, context);
+  AddLoad(app, context);
+  AddUnload(app, context);
   AddHealth(app, context);
   AddStats(app, context);
   AddBench(app, context);
@@ -52,7 +91,7 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success, io.out, io.err);
   } catch (const CLI::Error& error) {
-    io.err << "attn: " << error.what() << "\nattn: see attn --help, or attn VERB --help\n";
+    io.err << "attn: " << UsageFault(app, error) << "\nattn: see attn --help, or attn VERB --help\n";
     return kExitUsage;
   }
   ApplyColorMode(io, color);

@@ -53,6 +53,8 @@ v1::EmbedRequest MakeRequest(const EmbedSettings& settings, const std::vector<Te
   request.set_model(settings.model);
   request.set_truncate(settings.truncate);
   if (settings.normalize) request.set_normalize(*settings.normalize);
+  if (settings.prompt_name) request.set_prompt_name(*settings.prompt_name);
+  if (settings.prompt) request.set_prompt(*settings.prompt);
   for (const Text& text : texts) {
     // protobuf carries UTF-8 alone: what is not is answered here, an empty text holds its place.
     request.add_texts(IsUtf8(text.text) ? text.text : "");

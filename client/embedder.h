@@ -18,6 +18,8 @@ struct EmbedSettings {
   v1::Truncation truncate = v1::TRUNCATION_REFUSE;
   std::optional<bool> normalize;
   int texts_per_message = 32;
+  std::optional<std::string> prompt_name = std::nullopt;
+  std::optional<std::string> prompt = std::nullopt;
 };
 
 struct Embedded {

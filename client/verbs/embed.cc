@@ -17,6 +17,7 @@ namespace {
 constexpr char kExamples[] = R"(  attn embed "A cat sat on the mat."
   attn embed --similarity "A cat sat on the mat." "A kitten rests on a rug."
   attn embed < lines.txt > out.jsonl
+  attn embed --prompt-name query "Who wrote Faust?"
   attn embed @lines.txt --format npy --output vectors.npy)";
 
 struct EmbedOptions {
@@ -28,6 +29,7 @@ struct EmbedOptions {
   bool similarity = false;
   std::optional<bool> normalize;  // default: as the model's configuration says
   int batch = 32;
+  std::optional<std::string> prompt_name, prompt;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -82,7 +84,8 @@ int Run(VerbContext& context, const EmbedOptions& options) {
     writer = format == "table" ? MakeTableWriter(out, io) : MakeJsonlWriter(out);
   }
 
-  const EmbedSettings settings{options.text.model, options.text.truncation(), options.normalize, options.batch};
+  const EmbedSettings settings{options.text.model, options.text.truncation(), options.normalize,
+                               options.batch,      options.prompt_name,       options.prompt};
   TextSource source(sources, io);
   Progress progress(io);
   EmbedTotals totals;
@@ -136,6 +139,8 @@ void AddEmbed(CLI::App& app, VerbContext& context) {
   verb->add_flag_callback("--normalize", [options] { options->normalize = true; }, "Vectors of length 1");
   verb->add_flag_callback(
       "--no-normalize", [options] { options->normalize = false; }, "Vectors as pooling leaves them");
+  verb->add_option("--prompt-name", options->prompt_name, "Which of the model's prompts goes before each text");
+  Verbatim(verb->add_option("--prompt", options->prompt, "A prompt of your own instead; \"\": none"));
   verb->add_option("--batch", options->batch, "Texts per message; 1 answers each line at once")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -1,4 +1,8 @@
 // attn models: what the server serves.
+#include <map>
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/format.h"
@@ -30,6 +34,10 @@ int Run(VerbContext& context, bool json) {
                         {"pooling", model.pooling()},
                         {"normalize", model.normalize()},
                         {"weight_bytes", model.weight_bytes()},
+                        {"task", model.task()},
+                        {"prompts", std::map<std::string, std::string>(model.prompts().begin(), model.prompts().end())},
+                        {"default_prompt", model.default_prompt()},
+                        {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())},
                         {"calls", std::vector<std::string>(model.calls().begin(), model.calls().end())}});
     }
     const auto& limits = response.limits();
@@ -46,17 +54,18 @@ int Run(VerbContext& context, bool json) {
                    << "\n";
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"model", "architecture", "precision", "cpu", "dimensions", "layers x heads", "tokens", "pooling", "weights"}};
+  std::vector<std::vector<std::string>> rows = {{"model", "task", "architecture", "precision", "cpu", "dimensions",
+                                                 "layers x heads", "tokens", "pooling", "weights"}};
   const auto number = [](int64_t value) { return value > 0 ? Thousands(value) : std::string("-"); };
   for (const auto& model : response.models()) {
-    rows.push_back({model.name(), model.architecture(), model.precision(), model.cpu_path(), number(model.dimensions()),
+    rows.push_back({model.name(), model.task().empty() ? "-" : model.task(), model.architecture(), model.precision(),
+                    model.cpu_path(), number(model.dimensions()),
                     model.layers() > 0 ? absl::StrCat(model.layers(), " x ", model.heads()) : "-",
                     number(model.max_tokens()), model.pooling().empty() ? "-" : model.pooling(),
                     model.weight_bytes() > 0 ? Bytes(model.weight_bytes()) : "-"});
   }
   const auto& limits = response.limits();
-  context.io.out << Table(rows, {0, 1, 2, 3, 7})
+  context.io.out << Table(rows, {0, 1, 2, 3, 4, 8})
                  << Dim(absl::StrCat("attnd ", response.server_version(), " at ", context.client().address(),
                                      "; at most ", Count(limits.max_texts_per_call(), "text"), " a call, ",
                                      Bytes(limits.max_text_bytes()), " a text, ", Bytes(limits.max_attention_bytes()),

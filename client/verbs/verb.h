@@ -49,11 +49,17 @@ struct TextOptions {
 void AddTextOptions(CLI::App* verb, TextOptions& options);
 
 void AddEmbed(CLI::App& app, VerbContext& context);
+void AddClassify(CLI::App& app, VerbContext& context);
+void AddRerank(CLI::App& app, VerbContext& context);
+void AddTokenClassify(CLI::App& app, VerbContext& context);
+void AddFillMask(CLI::App& app, VerbContext& context);
 void AddAttend(CLI::App& app, VerbContext& context);
 void AddHeads(CLI::App& app, VerbContext& context);
 void AddTokenize(CLI::App& app, VerbContext& context);
 void AddEstimate(CLI::App& app, VerbContext& context);
 void AddModels(CLI::App& app, VerbContext& context);
+void AddLoad(CLI::App& app, VerbContext& context);
+void AddUnload(CLI::App& app, VerbContext& context);
 void AddHealth(CLI::App& app, VerbContext& context);
 void AddStats(CLI::App& app, VerbContext& context);
 void AddBench(CLI::App& app, VerbContext& context);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/ops/pooling.h"
@@ -37,6 +38,39 @@ const float* Engine::RowAt(const float* hidden, int i, int32_t token) const {
   const auto end = batch_.outputs.begin() + batch_.output_begins[i + 1];
   const auto row = std::lower_bound(begin, end, batch_.begins[i] + token) - batch_.outputs.begin();
   return hidden + int64_t{row} * model_.config.hidden_size;
+}
+
+void Engine::Embed(absl::Span<const SequenceJob> jobs, const float* hidden, WorkTeam::Session& session) {
+  const ModelConfig& config = model_.config;
+  const bool dense = !model_.dense.empty();
+  std::vector<int> asked;
+  for (int i = 0; i < static_cast<int>(jobs.size()); ++i) {
+    if (jobs[i].embedding != nullptr) asked.push_back(i);
+  }
+  if (asked.empty()) return;
+  const int count = static_cast<int>(asked.size());
+  const int64_t reserved = count + Linear::kPaddingRows;
+  if (dense) pooled_.Reserve(reserved * config.hidden_size);
+  const auto finish = [&](const SequenceJob& job) {
+    if (job.normalize.value_or(config.pooling.normalize)) NormalizeL2(config.embedding_size, job.embedding);
+  };
+  session.ParallelFor(count, [&](int64_t e, int) {
+    const int i = asked[e];
+    float* to = dense ? pooled_.data() + e * config.hidden_size : jobs[i].embedding;
+    Pool(config.pooling.mode, RowAt(hidden, i, 0), batch_.length(i), config.hidden_size, to);
+    if (!dense) finish(jobs[i]);
+  });
+  if (!dense) return;
+  for (const DenseLayer& layer : model_.dense) {
+    projected_.Reserve(reserved * layer.linear.outputs());
+    layer.linear.Run(session, pooled_.data(), count, layer.activation, projected_.data());
+    std::swap(pooled_, projected_);
+  }
+  session.ParallelFor(count, [&](int64_t e, int) {
+    const SequenceJob& job = jobs[asked[e]];
+    std::memcpy(job.embedding, pooled_.data() + e * config.embedding_size, config.embedding_size * sizeof(float));
+    finish(job);
+  });
 }
 
 void Engine::RunHead(absl::Span<const SequenceJob> jobs, const float* hidden, WorkTeam::Session& session) {
@@ -80,17 +114,12 @@ absl::Status Engine::Run(absl::Span<const SequenceJob> jobs, absl::FunctionRef<b
   const auto hidden = model_.encoder->Forward(batch_, session, *workspace_, keep_going);
   if (!hidden.ok()) return hidden.status();
 
-  const int width = model_.config.hidden_size;
-  const PoolingConfig& pooling = model_.config.pooling;
+  const int64_t width = model_.config.hidden_size;
+  Embed(jobs, *hidden, session);
   session.ParallelFor(batch_.sequences(), [&](int64_t i, int) {
-    const SequenceJob& job = jobs[i];
-    const float* rows = RowAt(*hidden, static_cast<int>(i), 0);
-    const int tokens = batch_.length(static_cast<int>(i));
-    if (job.embedding != nullptr) {
-      Pool(pooling.mode, rows, tokens, width, job.embedding);
-      if (job.normalize.value_or(pooling.normalize)) NormalizeL2(width, job.embedding);
-    }
-    if (job.last_hidden != nullptr) std::memcpy(job.last_hidden, rows, int64_t{tokens} * width * sizeof(float));
+    if (jobs[i].last_hidden == nullptr) return;
+    std::memcpy(jobs[i].last_hidden, RowAt(*hidden, static_cast<int>(i), 0),
+                batch_.length(static_cast<int>(i)) * width * sizeof(float));
   });
   if (with_head) RunHead(jobs, *hidden, session);
   return absl::OkStatus();

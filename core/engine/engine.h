@@ -53,12 +53,15 @@ class Engine {
   std::vector<int32_t> RowsOf(const SequenceJob& job) const;
   // Row `token` of sequence `i` in the last hidden states, which hold the rows of batch_.outputs.
   const float* RowAt(const float* hidden, int i, int32_t token) const;
+  // Pools, and runs the dense modules, of the jobs that ask for an embedding.
+  void Embed(absl::Span<const SequenceJob> jobs, const float* hidden, WorkTeam::Session& session);
   void RunHead(absl::Span<const SequenceJob> jobs, const float* hidden, WorkTeam::Session& session);
 
   const Model& model_;
   WorkTeam& team_;
   PackedBatch batch_;  // reused between steps
   std::unique_ptr<Encoder::Workspace> workspace_;
+  AlignedBuffer<float> pooled_, projected_;  // [embeddings, columns], before and after a dense module
   Head::Workspace head_workspace_;
   std::vector<HeadRow> head_rows_;
   std::vector<float> head_pooled_;  // [sequences, hidden_size], where the head reads a mean

@@ -9,7 +9,7 @@
 namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeAlbert(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "albert.", "embeddings.word_embeddings.weight", config.precision);
+  WeightReader reader(file, "albert.", "embeddings.word_embeddings.weight");
   const int width = config.word_size;
   PostNormParts parts;
   TokenEmbedding& embedding = parts.embedding;

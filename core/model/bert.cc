@@ -46,7 +46,7 @@ absl::StatusOr<PostNormParts> ReadBertParts(WeightReader& reader, const ModelCon
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "bert.", "embeddings.word_embeddings.weight", config.precision);
+  WeightReader reader(file, "bert.", "embeddings.word_embeddings.weight");
   auto parts = ReadBertParts(reader, config);
   if (!parts.ok()) return parts.status();
   return MakePostNormEncoder(config, *std::move(parts));

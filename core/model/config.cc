@@ -18,7 +18,8 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder) {
   if (!*known) return config;
   config.embedding_size = config.hidden_size;
   status = ReadTask(*file, config);
-  if (status.ok()) status = ReadSentenceFiles(folder, config);
+  if (status.ok()) status = ReadModules(folder, config);
+  if (status.ok()) status = ReadTextRules(folder, config);
   if (!status.ok()) return status;
   return config;
 }

@@ -2,6 +2,7 @@
 #ifndef ATTND_CORE_MODEL_CONFIG_H_
 #define ATTND_CORE_MODEL_CONFIG_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,15 @@
 #include "core/ops/precision.h"
 
 namespace attnd {
+
+// A Dense module after the pooling.
+struct DenseConfig {
+  std::string path;  // of its folder, inside the model's
+  int inputs = 0;
+  int outputs = 0;
+  bool bias = true;
+  Activation activation = Activation::kTanh;
+};
 
 struct PoolingConfig {
   PoolingMode mode = PoolingMode::kMean;
@@ -37,6 +47,8 @@ struct ModelConfig {
   std::string model_type;                  // "bert"
   std::vector<std::string> architectures;  // {"BertModel"}
 
+  Precision precision = Precision::kF32;  // of the layers' linears; Model::Load sets it
+
   Task task = Task::kEmbed;         // of `architectures`; kEmbed where modules.json pools
   std::vector<std::string> labels;  // kClassify, kTokenClassify: by id. One label of kClassify: a reranker
   // kClassify. Where config.json says nothing: kSingleLabel; of one label kMultiLabel, as CrossEncoder does.
@@ -53,12 +65,18 @@ struct ModelConfig {
   int padding_id = -1;      // at least 0: positions begin at padding_id + 1, as in RoBERTa
   int layer_groups = 0;     // ALBERT: layers that have weights of their own
   ModernBertOptions modernbert;
-  Precision precision = Precision::kF32;  // of linear layers and word vectors: LoadOptions
   float layer_norm_eps = 1e-12f;
   Activation activation = Activation::kGelu;
-  int max_tokens = 0;      // most tokens of a text: sentence_bert_config.json's max_seq_length, at most the positions
-  PoolingConfig pooling;   // mean without normalising where the folder has no modules.json
-  int embedding_size = 0;  // numbers of an embedding: hidden_size
+  int max_tokens = 0;  // most tokens of a text: max_seq_length or model_max_length, at most the positions
+
+  PoolingConfig pooling;           // mean without normalising where the folder has no modules.json
+  std::vector<DenseConfig> dense;  // in their order
+  int embedding_size = 0;          // numbers of an embedding: hidden_size, or the last dense module's outputs
+  bool lower_case = false;         // do_lower_case: texts are lower-cased before they are tokenised
+  // What a text may begin with, by name ("query": "search_query: "); and the name that is used where none is asked for,
+  // "" for none.
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt_name;
 
   int head_dim() const { return hidden_size / heads; }
   // Numbers in one row of the head's output, 0 without a head.
@@ -68,10 +86,10 @@ struct ModelConfig {
   }
 };
 
-// Reads config.json, and modules.json, 1_Pooling/config.json and sentence_bert_config.json where they are.
-// A model_type that has no entry in families.cc gives its name and architectures only, all sizes 0: MakeEncoder refuses
-// it. kNotFound / kInvalidArgument name the file, the key and the fault; sizes are bounded so that no later product
-// overflows.
+// Reads config.json; modules.json and the files of its modules, sentence_*_config.json,
+// config_sentence_transformers.json and tokenizer_config.json where they are. A model_type that has no entry in
+// families.cc gives its name and architectures only, all sizes 0: MakeEncoder refuses it. kNotFound / kInvalidArgument
+// name the file, the key and the fault; sizes are bounded so that no later product overflows.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder);
 
 }  // namespace attnd

@@ -31,9 +31,17 @@ absl::Status ReadActivation(const JsonObject& file, const std::string& key, cons
 // task, labels and problem_type out of config.json, once `architectures` is read.
 absl::Status ReadTask(const JsonObject& file, ModelConfig& config);
 
-// modules.json and what it names, and sentence_bert_config.json, once the sizes are read: pooling, embedding_size and
-// max_tokens (at most what it is before). A folder that pools is kEmbed.
-absl::Status ReadSentenceFiles(const std::string& folder, ModelConfig& config);
+// The activation that a CrossEncoder saved for its scores, a Python class: changes problem_type where it says more than
+// the number of labels does.
+void UseCrossEncoderActivation(const std::string& name, ModelConfig& config);
+
+// modules.json and what it names, once the sizes and the task are read: pooling, dense, embedding_size. A folder that
+// pools is kEmbed.
+absl::Status ReadModules(const std::string& folder, ModelConfig& config);
+
+// What sentence-transformers and the tokenizer say of texts: max_tokens (at most what it is before), lower_case,
+// prompts.
+absl::Status ReadTextRules(const std::string& folder, ModelConfig& config);
 
 }  // namespace attnd
 

@@ -41,8 +41,8 @@ Decoder::Decoder(const DecoderConfig& config, DecoderWeights weights)
       local_rope_(config.has_local_rope ? RopeTable(config.local_rope, config.max_tokens) : RopeTable()) {}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Make(const DecoderConfig& config, const TensorSource& source,
-                                                       CheckpointNames names) {
-  auto weights = ReadDecoderWeights(config, source, names);
+                                                       CheckpointNames names, Precision precision) {
+  auto weights = ReadDecoderWeights(config, source, names, precision);
   if (!weights.ok()) return weights.status();
   return std::unique_ptr<Decoder>(new Decoder(config, *std::move(weights)));
 }
@@ -52,8 +52,10 @@ void Decoder::Embed(const DecoderBatch& batch, WorkTeam::Session& team, float* h
   ForRows(team, batch.rows(), [&](int begin, int end) {
     for (int r = begin; r < end; ++r) {
       float* row = hidden + int64_t{r} * width;
-      weights_.embedding.Copy(batch.ids[r], row);
-      for (int c = 0; c < width; ++c) row[c] *= config_.embedding_scale;
+      weights_.Embed(batch.ids[r], width, row);
+      if (config_.embedding_scale != 1) {
+        for (int c = 0; c < width; ++c) row[c] *= config_.embedding_scale;
+      }
       if (!config_.learned_positions) continue;
       const float* position = weights_.positions.data() + int64_t{batch.positions[r]} * width;
       for (int c = 0; c < width; ++c) row[c] += position[c];

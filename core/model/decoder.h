@@ -40,7 +40,7 @@ class Decoder {
   };
 
   static absl::StatusOr<std::unique_ptr<Decoder>> Make(const DecoderConfig& config, const TensorSource& source,
-                                                       CheckpointNames names);
+                                                       CheckpointNames names, Precision precision = Precision::kF32);
 
   const DecoderConfig& config() const { return config_; }
   KvShape kv_shape(KvType type) const { return {config_.layers, config_.key_heads, config_.head_dim, type}; }

@@ -9,7 +9,6 @@
 
 #include "absl/status/statusor.h"
 #include "core/ops/activation.h"
-#include "core/ops/precision.h"
 #include "core/ops/rope.h"
 #include "core/weights/gguf_metadata.h"
 
@@ -26,8 +25,6 @@ struct DecoderConfig {
   int intermediate_size = 0;
   int vocab_size = 0;
   int max_tokens = 0;  // the context: prompt and answer together
-
-  Precision precision = Precision::kF32;  // of linear layers, word vectors and the output layer
 
   bool rms_norm = true;  // else LayerNorm with bias
   float norm_epsilon = 1e-6f;

@@ -1,6 +1,7 @@
 #include "core/model/decoder_weights.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <utility>
 
@@ -11,131 +12,9 @@
 namespace attnd {
 namespace {
 
-// Names without ".weight"; "#" stands for the layer. An empty one: the family has no such tensor.
-struct Names {
-  const char* embedding;
-  const char* positions;
-  const char* final_norm;
-  const char* head;
-  const char* attention_norm;
-  const char* query;
-  const char* key;
-  const char* value;
-  const char* joined;  // query, key and value in one
-  const char* query_norm;
-  const char* key_norm;
-  const char* output;
-  const char* post_attention_norm;
-  const char* feed_forward_norm;
-  const char* gate;
-  const char* up;
-  const char* gate_up;  // both in one
-  const char* down;
-  const char* post_feed_forward_norm;
-};
-
-constexpr Names kLlama = {"model.embed_tokens",
-                          "",
-                          "model.norm",
-                          "lm_head",
-                          "model.layers.#.input_layernorm",
-                          "model.layers.#.self_attn.q_proj",
-                          "model.layers.#.self_attn.k_proj",
-                          "model.layers.#.self_attn.v_proj",
-                          "model.layers.#.self_attn.qkv_proj",
-                          "model.layers.#.self_attn.q_norm",
-                          "model.layers.#.self_attn.k_norm",
-                          "model.layers.#.self_attn.o_proj",
-                          "",
-                          "model.layers.#.post_attention_layernorm",
-                          "model.layers.#.mlp.gate_proj",
-                          "model.layers.#.mlp.up_proj",
-                          "model.layers.#.mlp.gate_up_proj",
-                          "model.layers.#.mlp.down_proj",
-                          ""};
-constexpr Names kGemma3 = {"model.embed_tokens",
-                           "",
-                           "model.norm",
-                           "lm_head",
-                           "model.layers.#.input_layernorm",
-                           "model.layers.#.self_attn.q_proj",
-                           "model.layers.#.self_attn.k_proj",
-                           "model.layers.#.self_attn.v_proj",
-                           "",
-                           "model.layers.#.self_attn.q_norm",
-                           "model.layers.#.self_attn.k_norm",
-                           "model.layers.#.self_attn.o_proj",
-                           "model.layers.#.post_attention_layernorm",
-                           "model.layers.#.pre_feedforward_layernorm",
-                           "model.layers.#.mlp.gate_proj",
-                           "model.layers.#.mlp.up_proj",
-                           "",
-                           "model.layers.#.mlp.down_proj",
-                           "model.layers.#.post_feedforward_layernorm"};
-constexpr Names kGpt2 = {"transformer.wte",
-                         "transformer.wpe",
-                         "transformer.ln_f",
-                         "lm_head",
-                         "transformer.h.#.ln_1",
-                         "",
-                         "",
-                         "",
-                         "transformer.h.#.attn.c_attn",
-                         "",
-                         "",
-                         "transformer.h.#.attn.c_proj",
-                         "",
-                         "transformer.h.#.ln_2",
-                         "",
-                         "transformer.h.#.mlp.c_fc",
-                         "",
-                         "transformer.h.#.mlp.c_proj",
-                         ""};
-constexpr Names kGptNeoX = {"gpt_neox.embed_in",
-                            "",
-                            "gpt_neox.final_layer_norm",
-                            "embed_out",
-                            "gpt_neox.layers.#.input_layernorm",
-                            "",
-                            "",
-                            "",
-                            "gpt_neox.layers.#.attention.query_key_value",
-                            "",
-                            "",
-                            "gpt_neox.layers.#.attention.dense",
-                            "",
-                            "gpt_neox.layers.#.post_attention_layernorm",
-                            "",
-                            "gpt_neox.layers.#.mlp.dense_h_to_4h",
-                            "",
-                            "gpt_neox.layers.#.mlp.dense_4h_to_h",
-                            ""};
-constexpr Names kGguf = {"token_embd",
-                         "position_embd",
-                         "output_norm",
-                         "output",
-                         "blk.#.attn_norm",
-                         "blk.#.attn_q",
-                         "blk.#.attn_k",
-                         "blk.#.attn_v",
-                         "blk.#.attn_qkv",
-                         "blk.#.attn_q_norm",
-                         "blk.#.attn_k_norm",
-                         "blk.#.attn_output",
-                         "blk.#.post_attention_norm",
-                         "blk.#.ffn_norm",
-                         "blk.#.ffn_gate",
-                         "blk.#.ffn_up",
-                         "blk.#.ffn_up",
-                         "blk.#.ffn_down",
-                         "blk.#.post_ffw_norm"};
-
-const Names& NamesOf(const std::string& model_type, CheckpointNames names) {
-  if (names == CheckpointNames::kGguf) return kGguf;
-  if (model_type == "gpt2") return kGpt2;
-  if (model_type == "gpt_neox") return kGptNeoX;
-  if (model_type == "gemma3_text") return kGemma3;
-  return kLlama;
+uint16_t NearestBf16(float value) {  // ties to even
+  const auto bits = std::bit_cast<uint32_t>(value);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 // A weight as it goes into a Linear.
@@ -146,10 +25,12 @@ struct Matrix {
 
 class Reader {
  public:
-  Reader(const DecoderConfig& config, const TensorSource& source, CheckpointNames names)
+  Reader(const DecoderConfig& config, const TensorSource& source, CheckpointNames names, Precision precision)
       : config_(config),
         source_(source),
-        names_(NamesOf(config.model_type, names)),
+        precision_(precision),
+        gguf_(names == CheckpointNames::kGguf),
+        names_(DecoderNamesOf(config.model_type, names)),
         // Checkpoints of the bare model leave the first part of every name out.
         bare_(!source.Contains(absl::StrCat(names_.embedding, ".weight"))) {}
 
@@ -174,7 +55,7 @@ class Reader {
   Matrix ReadMatrix(const char* name, int layer, int outputs, int inputs) {
     const std::string full = NameOf(name, layer);
     Matrix matrix;
-    if (config_.transposed && &names_ != &kGguf) {
+    if (config_.transposed && !gguf_) {
       const std::vector<float> stored = Tensor(full + ".weight", {inputs, outputs});
       matrix.weight.resize(stored.size());
       for (size_t i = 0; i < stored.size(); ++i) {
@@ -192,7 +73,7 @@ class Reader {
   // After a fault the matrix is empty, and so is what is packed of it.
   Linear Pack(const Matrix& matrix, int outputs, int inputs) const {
     if (!status_.ok()) return Linear({}, {}, 0, inputs);
-    return Linear(matrix.weight, matrix.bias, outputs, inputs, config_.precision);
+    return Linear(matrix.weight, matrix.bias, outputs, inputs, precision_);
   }
 
   DecoderNorm ReadNorm(const char* name, int layer, int columns) {
@@ -200,7 +81,7 @@ class Reader {
     DecoderNorm norm;
     norm.weight = Tensor(full + ".weight", {columns});
     if (!config_.rms_norm) norm.bias = Tensor(full + ".bias", {columns});
-    if (config_.norm_plus_one && &names_ != &kGguf) {
+    if (config_.norm_plus_one && !gguf_) {
       for (float& weight : norm.weight) weight += 1.0f;
     }
     return norm;
@@ -212,7 +93,9 @@ class Reader {
 
   const DecoderConfig& config_;
   const TensorSource& source_;
-  const Names& names_;
+  const Precision precision_;
+  const bool gguf_;  // its converter did away with the families' own layouts
+  const DecoderNames& names_;
   const bool bare_;
   absl::Status status_;  // the first fault
 };
@@ -243,7 +126,7 @@ Matrix Reader::ReadQueryKeyValue(int layer) {
   const int queries = config_.heads * dim, keys = config_.key_heads * dim;
   if (Has(names_.joined, layer)) {
     Matrix joined = ReadMatrix(names_.joined, layer, queries + 2 * keys, hidden);
-    const bool part = config_.qkv_interleaved && &names_ != &kGguf && status_.ok();
+    const bool part = config_.qkv_interleaved && !gguf_ && status_.ok();
     return part ? PartHeads(joined, config_.heads, dim, hidden) : joined;
   }
   Matrix all = ReadMatrix(names_.query, layer, queries, hidden);
@@ -298,7 +181,7 @@ DecoderLayer Reader::ReadLayer(int layer) {
 absl::StatusOr<DecoderWeights> Reader::Read() {
   const DecoderConfig& c = config_;
   DecoderWeights weights;
-  std::vector<float> words = Tensor(NameOf(names_.embedding, 0) + ".weight", {c.vocab_size, c.hidden_size});
+  weights.embedding = Tensor(NameOf(names_.embedding, 0) + ".weight", {c.vocab_size, c.hidden_size});
   if (c.learned_positions) {
     weights.positions = Tensor(NameOf(names_.positions, 0) + ".weight", {c.max_tokens, c.hidden_size});
   }
@@ -308,26 +191,42 @@ absl::StatusOr<DecoderWeights> Reader::Read() {
   if (!tied) {
     weights.head.emplace(ReadLinear(names_.head, 0, c.vocab_size, c.hidden_size));
   } else if (status_.ok()) {
-    weights.head.emplace(words, absl::Span<const float>(), c.vocab_size, c.hidden_size, c.precision);
+    weights.head.emplace(weights.embedding, absl::Span<const float>(), c.vocab_size, c.hidden_size, precision_);
   }
-  if (status_.ok()) weights.embedding = WordTable(std::move(words), c.hidden_size, c.precision);
   if (!status_.ok()) return status_;
+  if (precision_ != Precision::kF32) {
+    weights.narrow_embedding.resize(weights.embedding.size());
+    std::transform(weights.embedding.begin(), weights.embedding.end(), weights.narrow_embedding.begin(), NearestBf16);
+    weights.embedding = std::vector<float>();
+  }
   return weights;
 }
 
 }  // namespace
 
 int64_t DecoderWeights::bytes() const {
-  int64_t bytes = embedding.bytes() + static_cast<int64_t>(positions.size() * sizeof(float));
+  auto bytes = static_cast<int64_t>((embedding.size() + positions.size()) * sizeof(float) +
+                                    narrow_embedding.size() * sizeof(uint16_t));
   for (const DecoderLayer& layer : layers) {
     bytes += layer.query_key_value.bytes() + layer.attention_output.bytes() + layer.up.bytes() + layer.down.bytes();
   }
   return bytes + (head.has_value() ? head->bytes() : 0);
 }
 
+void DecoderWeights::Embed(int32_t token, int hidden, float* to) const {
+  const int64_t at = int64_t{token} * hidden;
+  if (narrow_embedding.empty()) {
+    std::copy_n(embedding.data() + at, hidden, to);
+    return;
+  }
+  for (int c = 0; c < hidden; ++c) {
+    to[c] = std::bit_cast<float>(static_cast<uint32_t>(narrow_embedding[at + c]) << 16);
+  }
+}
+
 absl::StatusOr<DecoderWeights> ReadDecoderWeights(const DecoderConfig& config, const TensorSource& source,
-                                                  CheckpointNames names) {
-  return Reader(config, source, names).Read();
+                                                  CheckpointNames names, Precision precision) {
+  return Reader(config, source, names, precision).Read();
 }
 
 }  // namespace attnd

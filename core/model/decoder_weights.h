@@ -8,8 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "core/model/decoder_config.h"
-#include "core/model/word_table.h"
+#include "core/model/decoder_names.h"
 #include "core/ops/linear.h"
+#include "core/ops/precision.h"
 #include "core/weights/tensor_source.h"
 
 namespace attnd {
@@ -35,21 +36,21 @@ struct DecoderLayer {
 };
 
 struct DecoderWeights {
-  WordTable embedding;           // [vocab, hidden]
-  std::vector<float> positions;  // [max_tokens, hidden], where learned
+  std::vector<float> embedding;            // [vocab, hidden], in f32
+  std::vector<uint16_t> narrow_embedding;  // [vocab, hidden], bf16, instead, where the layers are narrower
+  std::vector<float> positions;            // [max_tokens, hidden], where learned
   std::vector<DecoderLayer> layers;
   DecoderNorm final_norm;
   std::optional<Linear> head;  // hidden -> vocab
 
   int64_t bytes() const;
+  // Row `token` of the table.
+  void Embed(int32_t token, int hidden, float* to /* [hidden] */) const;
 };
 
-// How a checkpoint names its tensors.
-enum class CheckpointNames { kHuggingFace, kGguf };
-
-// Reads and packs every weight. Errors name the tensor.
+// Reads and packs every weight, the linear layers in `precision`. Errors name the tensor.
 absl::StatusOr<DecoderWeights> ReadDecoderWeights(const DecoderConfig& config, const TensorSource& source,
-                                                  CheckpointNames names);
+                                                  CheckpointNames names, Precision precision);
 
 }  // namespace attnd
 

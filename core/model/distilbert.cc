@@ -8,7 +8,7 @@
 namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeDistilBert(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "distilbert.", "embeddings.word_embeddings.weight", config.precision);
+  WeightReader reader(file, "distilbert.", "embeddings.word_embeddings.weight");
   const int hidden = config.hidden_size;
   PostNormParts parts;
   parts.embedding.width = hidden;

@@ -8,7 +8,7 @@
 namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeElectra(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "electra.", "embeddings.word_embeddings.weight", config.precision);
+  WeightReader reader(file, "electra.", "embeddings.word_embeddings.weight");
   auto parts = ReadBertParts(reader, config);
   if (!parts.ok()) return parts.status();
   return MakePostNormEncoder(config, *std::move(parts));

@@ -1,5 +1,6 @@
 // What config.json of each family of encoders says, and under which keys.
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -106,6 +107,12 @@ absl::Status ReadModernBert(const JsonObject& file, ModelConfig& config) {
     return file.Fault("classifier_pooling", absl::StrCat("must be cls or mean, is ", ShownValue(pooling)));
   }
   options.classifier_pooling = pooling == "mean" ? PoolingMode::kMean : PoolingMode::kCls;
+  // No tensor confirms the positions, and tables are made for them.
+  constexpr int64_t kTableMax = int64_t{1} << 27;
+  if (int64_t{config.max_positions} * config.head_dim() > kTableMax) {
+    return file.Fault("max_position_embeddings", absl::StrCat("is ", config.max_positions, ", times heads of ",
+                                                              config.head_dim(), " above ", kTableMax));
+  }
   if (config.head_dim() % 2 != 0) {
     return file.Fault("hidden_size", absl::StrCat("gives heads of ", config.head_dim(), ", which must be even"));
   }

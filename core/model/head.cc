@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Head>> ReadHead(WeightReader& reader, const HeadN
   const int inner = names.dense.empty() ? shape.hidden : shape.dense;
   std::optional<Linear> dense;
   if (!names.dense.empty()) {
-    auto linear = reader.ReadLinear(names.dense, shape.dense, shape.hidden, shape.dense_bias);
+    auto linear = reader.ReadLinear(names.dense, shape.dense, shape.hidden, {.bias = shape.dense_bias});
     if (!linear.ok()) return linear.status();
     dense.emplace(*std::move(linear));
   }

@@ -31,12 +31,34 @@ absl::StatusOr<int32_t> MaskToken(const std::string& folder, const Tokenizer& to
   return id >= 0 ? id : tokenizer.TokenId("<mask>");
 }
 
+// Lower-casing before a tokenizer that lower-cases changes nothing, and before another it would move the spans of its
+// tokens: that one is refused.
+absl::Status CheckLowerCase(const std::string& folder, const Tokenizer& tokenizer) {
+  const auto upper = tokenizer.Encode("THE QUICK BROWN FOX JUMPS OVER A LAZY DOG", {});
+  const auto lower = tokenizer.Encode("the quick brown fox jumps over a lazy dog", {});
+  if (upper.ok() && lower.ok() && upper->ids == lower->ids) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(folder, ": do_lower_case of the sentence-transformers config is true, but tokenizer.json does not ",
+                   "lower-case; give it a Lowercase normalizer"));
+}
+
+// What the parts must agree on.
+absl::Status Check(const Model& model) {
+  const ModelConfig& config = model.config;
+  if (model.tokenizer->vocabulary_size() > config.vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat(model.folder, "/tokenizer.json: token ids up to ",
+                                                   model.tokenizer->vocabulary_size() - 1,
+                                                   ", but config.json's vocab_size is ", config.vocab_size));
+  }
+  return config.lower_case ? CheckLowerCase(model.folder, *model.tokenizer) : absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, const LoadOptions& options) {
+absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, Precision precision) {
   auto config = LoadModelConfig(folder);
   if (!config.ok()) return config.status();
-  config->precision = options.precision;
+  config->precision = precision;
   auto file = OpenCheckpoint(folder);
   if (!file.ok()) return file.status();
 
@@ -50,19 +72,19 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, co
   if (!encoder.ok()) return encoder.status();
   if (!head.ok()) return head.status();
   if (!tokenizer.ok()) return tokenizer.status();
-  if ((*tokenizer)->vocabulary_size() > config->vocab_size) {
-    return absl::InvalidArgumentError(absl::StrCat(folder, "/tokenizer.json: token ids up to ",
-                                                   (*tokenizer)->vocabulary_size() - 1,
-                                                   ", but config.json's vocab_size is ", config->vocab_size));
-  }
+  auto dense = ReadDenseLayers(folder, *config);
+  if (!dense.ok()) return dense.status();
 
   auto model = std::make_unique<Model>();
   model->folder = folder;
   model->config = *std::move(config);
   model->tokenizer = *std::move(tokenizer);
   model->encoder = *std::move(encoder);
+  model->dense = *std::move(dense);
   model->head = *std::move(head);
   model->weight_bytes = model->encoder->weight_bytes() + (model->head == nullptr ? 0 : model->head->bytes());
+  for (const DenseLayer& layer : model->dense) model->weight_bytes += layer.linear.bytes();
+  if (absl::Status status = Check(*model); !status.ok()) return status;
   if (model->config.task == Task::kFillMask) {
     absl::StatusOr<int32_t> mask = MaskToken(folder, *model->tokenizer);
     if (!mask.ok()) return mask.status();

@@ -5,19 +5,16 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/model/config.h"
+#include "core/model/dense.h"
 #include "core/model/encoder.h"
 #include "core/model/head.h"
-#include "core/ops/precision.h"
 #include "core/text/tokenizer.h"
 
 namespace attnd {
-
-struct LoadOptions {
-  Precision precision = Precision::kF32;  // of the linear layers; what a task's head computes stays f32
-};
 
 // Immutable after Load; shared by all workers.
 struct Model {
@@ -25,12 +22,14 @@ struct Model {
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Encoder> encoder;
-  std::unique_ptr<Head> head;  // null for Task::kEmbed
-  int32_t mask_token_id = -1;  // kFillMask: the token that stands for a missing word; -1 elsewhere
-  int64_t weight_bytes = 0;    // bytes of packed weights in memory
+  std::vector<DenseLayer> dense;  // what a pooled embedding goes through
+  std::unique_ptr<Head> head;     // null for Task::kEmbed
+  int32_t mask_token_id = -1;     // kFillMask: the token that stands for a missing word; -1 elsewhere
+  int64_t weight_bytes = 0;       // bytes of packed weights in memory
 
-  // Loads `folder` (config.json, model.safetensors, tokenizer.json, ...). Errors name the file and the fault.
-  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& folder, const LoadOptions& options = {});
+  // Loads `folder` (config.json, model.safetensors, tokenizer.json, ...), the layers' weights packed in `precision`.
+  // Errors name the file and the fault.
+  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& folder, Precision precision = Precision::kF32);
 };
 
 }  // namespace attnd

@@ -82,7 +82,7 @@ class ModernBert final : public Encoder {
 constexpr int kRowsPerTile = 32;
 
 absl::StatusOr<std::unique_ptr<Encoder>> ModernBert::Make(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "model.", "embeddings.tok_embeddings.weight", config.precision);
+  WeightReader reader(file, "model.", "embeddings.tok_embeddings.weight");
   const ModernBertOptions& options = config.modernbert;
   const int hidden = config.hidden_size, wide = config.intermediate_size;
   const auto norm = [&](const std::string& name) {
@@ -97,11 +97,15 @@ absl::StatusOr<std::unique_ptr<Encoder>> ModernBert::Make(const ModelConfig& con
     const std::string at = absl::StrCat("layers.", l, ".");
     std::optional<Norm> attention_norm;
     if (l > 0) attention_norm = norm(at + "attn_norm");
-    auto query_key_value = reader.ReadLinear(at + "attn.Wqkv", 3 * hidden, hidden, options.attention_bias);
-    auto attention_output = reader.ReadLinear(at + "attn.Wo", hidden, hidden, options.attention_bias);
+    auto query_key_value = reader.ReadLinear(at + "attn.Wqkv", 3 * hidden, hidden,
+                                             {.bias = options.attention_bias, .precision = config.precision});
+    auto attention_output = reader.ReadLinear(at + "attn.Wo", hidden, hidden,
+                                              {.bias = options.attention_bias, .precision = config.precision});
     Norm feed_forward_norm = norm(at + "mlp_norm");
-    auto up = reader.ReadLinear(at + "mlp.Wi", 2 * wide, hidden, options.mlp_bias);
-    auto down = reader.ReadLinear(at + "mlp.Wo", hidden, wide, options.mlp_bias);
+    auto up =
+        reader.ReadLinear(at + "mlp.Wi", 2 * wide, hidden, {.bias = options.mlp_bias, .precision = config.precision});
+    auto down =
+        reader.ReadLinear(at + "mlp.Wo", hidden, wide, {.bias = options.mlp_bias, .precision = config.precision});
     if (!reader.status().ok()) return reader.status();
     result->layers_.push_back({.attention_norm = std::move(attention_norm),
                                .query_key_value = *std::move(query_key_value),

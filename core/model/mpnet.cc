@@ -41,7 +41,7 @@ DistanceBias ExpandBuckets(const std::vector<float>& buckets, int heads, int tok
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeMpnet(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "mpnet.", "embeddings.word_embeddings.weight", config.precision);
+  WeightReader reader(file, "mpnet.", "embeddings.word_embeddings.weight");
   const int hidden = config.hidden_size;
   PostNormParts parts;
   parts.embedding.width = hidden;

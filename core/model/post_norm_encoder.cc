@@ -91,12 +91,14 @@ int64_t PostNormEncoder::weight_bytes() const {
 absl::StatusOr<PostNormLayer> ReadPostNormLayer(WeightReader& reader, const ModelConfig& config,
                                                 const std::string& layer, const PostNormNames& names) {
   const int hidden = config.hidden_size, wide = config.intermediate_size;
+  const LinearOptions options = {.precision = config.precision};
   const auto name = [&](const std::string& part) { return absl::StrCat(layer, ".", part); };
-  auto query_key_value = reader.ReadLinears({name(names.query), name(names.key), name(names.value)}, hidden, hidden);
-  auto attention_output = reader.ReadLinear(name(names.attention_output), hidden, hidden);
+  auto query_key_value =
+      reader.ReadLinears({name(names.query), name(names.key), name(names.value)}, hidden, hidden, options);
+  auto attention_output = reader.ReadLinear(name(names.attention_output), hidden, hidden, options);
   Norm attention_norm = ReadNorm(reader, name(names.attention_norm), hidden, config.layer_norm_eps);
-  auto intermediate = reader.ReadLinear(name(names.intermediate), wide, hidden);
-  auto output = reader.ReadLinear(name(names.output), hidden, wide);
+  auto intermediate = reader.ReadLinear(name(names.intermediate), wide, hidden, options);
+  auto output = reader.ReadLinear(name(names.output), hidden, wide, options);
   Norm output_norm = ReadNorm(reader, name(names.output_norm), hidden, config.layer_norm_eps);
   if (!reader.status().ok()) return reader.status();
   return PostNormLayer{.query_key_value = *std::move(query_key_value),

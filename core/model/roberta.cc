@@ -9,7 +9,7 @@
 namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeRoberta(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file, "roberta.", "embeddings.word_embeddings.weight", config.precision);
+  WeightReader reader(file, "roberta.", "embeddings.word_embeddings.weight");
   auto parts = ReadBertParts(reader, config);
   if (!parts.ok()) return parts.status();
   return MakePostNormEncoder(config, *std::move(parts));

@@ -17,6 +17,7 @@ struct Modules {
   std::string pooling_path = "1_Pooling";
   bool pooling_required = false;
   bool normalize = false;
+  std::vector<std::string> dense_paths;
 };
 
 // A path inside the folder.
@@ -31,24 +32,35 @@ absl::Status ReadModule(const JsonObject& module, Modules& modules) {
   if (!type.ok()) return type.status();
   absl::StatusOr<std::string> path = module.String("path", "");
   if (!path.ok()) return path.status();
+  const auto inside = [&](const char* what) {
+    if (IsInside(*path)) return absl::OkStatus();
+    return module.Fault("path", absl::StrCat("of the ", what, " must name a folder inside the model's"));
+  };
   if (absl::EndsWith(*type, ".Transformer")) {
     if (!path->empty())
       return module.Fault("path", "of the Transformer must be empty: its files are in the folder itself");
   } else if (absl::EndsWith(*type, ".Pooling")) {
-    if (!IsInside(*path)) return module.Fault("path", "of the Pooling must name a folder inside the model's");
     modules.pooling_path = *path;
     modules.pooling_required = true;
+    return inside("Pooling");
+  } else if (absl::EndsWith(*type, ".Dense")) {
+    if (!modules.pooling_required || modules.normalize) {
+      return module.Fault("type", "Dense is supported after Pooling and before Normalize only");
+    }
+    modules.dense_paths.push_back(*path);
+    return inside("Dense");
   } else if (absl::EndsWith(*type, ".Normalize")) {
     modules.normalize = true;
-  } else {
+  } else if (!absl::EndsWith(*type, ".Dropout")) {  // which does nothing once a model is trained
     return module.Fault(
         "type",
-        absl::StrCat("must be a Transformer, Pooling or Normalize of sentence_transformers, is ", ShownValue(*type)));
+        absl::StrCat("must be a Transformer, Pooling, Dense, Normalize or Dropout of sentence_transformers, is ",
+                     ShownValue(*type)));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Modules> ReadModules(const std::string& path) {
+absl::StatusOr<Modules> ReadModuleList(const std::string& path) {
   Modules modules;
   absl::StatusOr<nlohmann::json> json = ReadJson(path);
   if (absl::IsNotFound(json.status())) return modules;
@@ -73,11 +85,16 @@ absl::StatusOr<PoolingMode> PoolingModeOf(const JsonObject& file, const std::str
 
 // Either flags pooling_mode_*, of which exactly one may be true, or "pooling_mode": "mean".
 absl::StatusOr<PoolingMode> ReadPooling(const JsonObject& file, int hidden_size) {
-  absl::StatusOr<int> width = file.Int("word_embedding_dimension", 1, kHiddenMax, hidden_size);
-  if (!width.ok()) return width.status();
-  if (*width != hidden_size) {
-    return file.Fault("word_embedding_dimension", absl::StrCat("is ", *width, ", the model's is ", hidden_size));
+  for (const char* key : {"word_embedding_dimension", "embedding_dimension"}) {
+    absl::StatusOr<int> width = file.Int(key, 1, kHiddenMax, hidden_size);
+    if (!width.ok()) return width.status();
+    if (*width != hidden_size) {
+      return file.Fault(key, absl::StrCat("is ", *width, ", the model's is ", hidden_size));
+    }
   }
+  absl::StatusOr<bool> prompt = file.Bool("include_prompt", true);
+  if (!prompt.ok()) return prompt.status();
+  if (!*prompt) return file.Fault("include_prompt", "is false, and prompts cannot be left out of the pooling");
   if (file.Has("pooling_mode")) {
     absl::StatusOr<std::string> mode = file.String("pooling_mode", "");
     if (!mode.ok()) return mode.status();
@@ -99,10 +116,54 @@ absl::StatusOr<PoolingMode> ReadPooling(const JsonObject& file, int hidden_size)
   return PoolingModeOf(file, set.front(), set.front().substr(kPrefix.size()));
 }
 
+// A Python class, by the last part of its name.
+absl::Status ReadDenseActivation(const JsonObject& file, Activation& to) {
+  constexpr const char* kKey = "activation_function";
+  absl::StatusOr<std::string> name = file.String(kKey, "torch.nn.modules.activation.Tanh");
+  if (!name.ok()) return name.status();
+  static constexpr std::pair<const char*, Activation> kKnown[] = {
+      {".Identity", Activation::kNone}, {".Tanh", Activation::kTanh}, {".ReLU", Activation::kRelu},
+      {".GELU", Activation::kGelu},     {".SiLU", Activation::kSilu},
+  };
+  for (const auto& [known, activation] : kKnown) {
+    if (absl::EndsWith(*name, known)) {
+      to = activation;
+      return absl::OkStatus();
+    }
+  }
+  return file.Fault(kKey, absl::StrCat("must be torch's Identity, Tanh, ReLU, GELU or SiLU, is ", ShownValue(*name)));
+}
+
+absl::Status ReadDense(const std::string& folder, const std::string& path, ModelConfig& config) {
+  absl::StatusOr<JsonObject> file = ReadJsonObject(absl::StrCat(folder, "/", path, "/config.json"));
+  if (!file.ok()) return file.status();
+  DenseConfig dense{.path = path};
+  absl::Status status = file->Require({"in_features", "out_features"});
+  status.Update(Store(file->Int("in_features", 1, kHiddenMax, 0), dense.inputs));
+  status.Update(Store(file->Int("out_features", 1, kHiddenMax, 0), dense.outputs));
+  status.Update(Store(file->Bool("bias", true), dense.bias));
+  status.Update(ReadDenseActivation(*file, dense.activation));
+  if (!status.ok()) return status;
+  if (dense.inputs != config.embedding_size) {
+    return file->Fault("in_features", absl::StrCat("is ", dense.inputs, ", the embedding before it has ",
+                                                   config.embedding_size, " numbers"));
+  }
+  for (const char* key : {"module_input_name", "module_output_name"}) {
+    absl::StatusOr<std::string> name = file->String(key, "sentence_embedding");
+    if (!name.ok()) return name.status();
+    if (*name != "sentence_embedding") {
+      return file->Fault(key, absl::StrCat("must be sentence_embedding, is ", ShownValue(*name)));
+    }
+  }
+  config.embedding_size = dense.outputs;
+  config.dense.push_back(std::move(dense));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::Status ReadSentenceFiles(const std::string& folder, ModelConfig& config) {
-  absl::StatusOr<Modules> modules = ReadModules(folder + "/modules.json");
+absl::Status ReadModules(const std::string& folder, ModelConfig& config) {
+  absl::StatusOr<Modules> modules = ReadModuleList(folder + "/modules.json");
   if (!modules.ok()) return modules.status();
   config.pooling.normalize = modules->normalize;
   if (modules->pooling_required) {
@@ -117,13 +178,9 @@ absl::Status ReadSentenceFiles(const std::string& folder, ModelConfig& config) {
   } else if (modules->pooling_required || !absl::IsNotFound(pooling.status())) {
     return pooling.status();
   }
-  absl::StatusOr<JsonObject> sentence = ReadJsonObject(folder + "/sentence_bert_config.json");
-  if (absl::IsNotFound(sentence.status())) return absl::OkStatus();
-  if (!sentence.ok()) return sentence.status();
-  // It may promise more than the position table has.
-  absl::StatusOr<int> length = sentence->Int("max_seq_length", 1, kPositionsMax, config.max_tokens);
-  if (!length.ok()) return length.status();
-  config.max_tokens = std::min(*length, config.max_tokens);
+  for (const std::string& path : modules->dense_paths) {
+    if (absl::Status status = ReadDense(folder, path, config); !status.ok()) return status;
+  }
   return absl::OkStatus();
 }
 

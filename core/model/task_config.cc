@@ -63,9 +63,7 @@ absl::Status ReadProblemType(const JsonObject& file, ModelConfig& config) {
   if (!activation.ok()) return activation.status();
   absl::StatusOr<std::string> name = file.String("problem_type", "");
   if (!name.ok()) return name.status();
-  if (absl::EndsWith(*activation, ".Identity")) {
-    config.problem_type = ProblemType::kRegression;
-  } else if (absl::EndsWith(*activation, ".Sigmoid") || *name == "multi_label_classification") {
+  if (*name == "multi_label_classification") {
     config.problem_type = ProblemType::kMultiLabel;
   } else if (*name == "regression") {
     config.problem_type = ProblemType::kRegression;
@@ -76,10 +74,17 @@ absl::Status ReadProblemType(const JsonObject& file, ModelConfig& config) {
                       absl::StrCat("must be single_label_classification, multi_label_classification or regression, is ",
                                    ShownValue(*name)));
   }
+  UseCrossEncoderActivation(*activation, config);
   return absl::OkStatus();
 }
 
 }  // namespace
+
+void UseCrossEncoderActivation(const std::string& name, ModelConfig& config) {
+  // Of several labels Identity is what CrossEncoder saves unless told otherwise: softmax is then left to the caller.
+  if (absl::EndsWith(name, ".Identity") && config.labels.size() == 1) config.problem_type = ProblemType::kRegression;
+  if (absl::EndsWith(name, ".Sigmoid")) config.problem_type = ProblemType::kMultiLabel;
+}
 
 absl::Status ReadTask(const JsonObject& file, ModelConfig& config) {
   config.task = TaskOf(config.architectures);

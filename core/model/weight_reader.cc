@@ -8,9 +8,8 @@
 
 namespace attnd {
 
-WeightReader::WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe,
-                           Precision precision)
-    : file_(file), precision_(precision) {
+WeightReader::WeightReader(const TensorSource& file, const std::string& prefix, const std::string& probe)
+    : file_(file) {
   if (file.Contains(absl::StrCat(prefix, probe))) prefix_ = prefix;
 }
 
@@ -30,8 +29,9 @@ std::vector<float> WeightReader::Read(const std::string& name, std::initializer_
   return *std::move(tensor);
 }
 
-absl::StatusOr<Linear> WeightReader::ReadLinear(const std::string& name, int outputs, int inputs, bool has_bias) {
-  return ReadLinearOf(absl::StrCat(name, ".weight"), has_bias ? absl::StrCat(name, ".bias") : "", outputs, inputs);
+absl::StatusOr<Linear> WeightReader::ReadLinear(const std::string& name, int outputs, int inputs,
+                                                const LinearOptions& options) {
+  return ReadLinears({name}, outputs, inputs, options);
 }
 
 absl::StatusOr<Linear> WeightReader::ReadLinearOf(const std::string& weight, const std::string& bias, int outputs,
@@ -39,21 +39,25 @@ absl::StatusOr<Linear> WeightReader::ReadLinearOf(const std::string& weight, con
   const std::vector<float> weights = Read(weight, {outputs, inputs});
   const std::vector<float> biases = bias.empty() ? std::vector<float>() : Read(bias, {outputs});
   if (!status_.ok()) return status_;
-  return Linear(weights, biases, outputs, inputs, precision_);
+  return Linear(weights, biases, outputs, inputs);
 }
 
 absl::StatusOr<Linear> WeightReader::ReadLinears(std::initializer_list<std::string> names, int outputs, int inputs,
-                                                 bool has_bias) {
-  std::vector<float> weight, bias;
+                                                 const LinearOptions& options) {
+  std::vector<float> weights, biases;
   for (const std::string& name : names) {
-    const std::vector<float> weights = Read(absl::StrCat(name, ".weight"), {outputs, inputs});
-    weight.insert(weight.end(), weights.begin(), weights.end());
-    if (!has_bias) continue;
-    const std::vector<float> biases = Read(absl::StrCat(name, ".bias"), {outputs});
-    bias.insert(bias.end(), biases.begin(), biases.end());
+    std::vector<float> part = Read(absl::StrCat(name, ".weight"), {outputs, inputs});
+    if (names.size() == 1) {
+      weights = std::move(part);
+    } else {
+      weights.insert(weights.end(), part.begin(), part.end());
+    }
+    if (!options.bias) continue;
+    part = Read(absl::StrCat(name, ".bias"), {outputs});
+    biases.insert(biases.end(), part.begin(), part.end());
   }
   if (!status_.ok()) return status_;
-  return Linear(weight, bias, static_cast<int>(names.size()) * outputs, inputs, precision_);
+  return Linear(weights, biases, static_cast<int>(names.size()) * outputs, inputs, options.precision);
 }
 
 }  // namespace attnd

@@ -37,6 +37,8 @@ absl::Status BatchQueue::Admit(CallTicket& call, absl::Span<QueueItem* const> it
   }
   Connection& connection = *entry->second;
   connection.weight = std::clamp(call.weight, 1, 100);
+  if (call.waiting == 0 && call.deadline != absl::InfiniteFuture()) deadlines_.emplace(call.deadline, &call);
+  call.waiting += requests;
   for (QueueItem* item : items) {
     item->call = &call;
     item->queued_at = now;
@@ -47,7 +49,16 @@ absl::Status BatchQueue::Admit(CallTicket& call, absl::Span<QueueItem* const> it
   return absl::OkStatus();
 }
 
+void BatchQueue::Expire(absl::Time now, std::vector<QueueItem*>& expired) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) Cancel(*deadlines_.begin()->second, expired);
+}
+
+absl::Time BatchQueue::NextDeadline() const {
+  return deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
+}
+
 void BatchQueue::FormBatch(absl::Time now, Batch& batch, std::vector<QueueItem*>& expired) {
+  Expire(now, expired);
   while (!ring_.empty()) {
     const Ring::iterator turn = ring_.begin();
     Connection& connection = *turn;
@@ -57,12 +68,6 @@ void BatchQueue::FormBatch(absl::Time now, Batch& batch, std::vector<QueueItem*>
     }
     while (!connection.items.empty()) {
       QueueItem* item = connection.items.front();
-      if (now >= item->call->deadline) {
-        Remove(*item);
-        connection.items.pop_front();
-        expired.push_back(item);
-        continue;
-      }
       if (item->tokens > connection.deficit) break;  // its turn is over
       const bool fits = batch.items.empty() || batch.tokens + item->tokens <= options_.max_batch_tokens;
       if (!fits) return;  // the turn goes on with the next batch
@@ -105,12 +110,13 @@ void BatchQueue::Cancel(const CallTicket& call, std::vector<QueueItem*>& dropped
 
 void BatchQueue::Clear(std::vector<QueueItem*>& dropped) {
   for (const Connection& connection : ring_) {
-    dropped.insert(dropped.end(), connection.items.begin(), connection.items.end());
+    for (QueueItem* item : connection.items) {
+      Remove(*item);
+      dropped.push_back(item);
+    }
   }
   ring_.clear();
   connections_.clear();
-  tokens_ = 0;
-  requests_ = 0;
 }
 
 QueueStats BatchQueue::Stats(absl::Time now) const {
@@ -122,6 +128,8 @@ QueueStats BatchQueue::Stats(absl::Time now) const {
 void BatchQueue::Remove(const QueueItem& item) {
   tokens_ -= item.tokens;
   --requests_;
+  CallTicket& call = *item.call;
+  if (--call.waiting == 0) deadlines_.erase({call.deadline, &call});
 }
 
 void BatchQueue::Erase(Ring::iterator connection) {

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <deque>
 #include <list>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -37,7 +39,7 @@ struct QueueStats {
 // - what Admit took comes out exactly once: of FormBatch as runnable or expired, of Cancel, or of Clear;
 // - tokens and requests never exceed the limits;
 // - items of one connection come out in the order they went in;
-// - an item whose deadline has passed never comes out runnable;
+// - an item whose deadline has passed never comes out runnable, and the first such deadline is known at any time;
 // - connections are served by deficit round robin, weighted, counted in tokens: in each round a connection takes its
 // weight x
 //   quantum_tokens, so an item of t tokens at the head of its connection is at most ceil(t / quantum) rounds away,
@@ -50,7 +52,12 @@ class BatchQueue {
   // than the queue ever holds; kDeadlineExceeded: too late already.
   absl::Status Admit(CallTicket& call, absl::Span<QueueItem* const> items, absl::Time now);
 
-  // Appends the next batch to `batch` (empty if nothing waits) and what expired on the way to `expired`.
+  // Takes out what has passed its deadline.
+  void Expire(absl::Time now, std::vector<QueueItem*>& expired);
+  // The earliest deadline of what waits: when to call Expire. InfiniteFuture when nothing has one.
+  absl::Time NextDeadline() const;
+
+  // Appends the next batch to `batch` (empty if nothing waits), after Expire.
   void FormBatch(absl::Time now, Batch& batch, std::vector<QueueItem*>& expired);
 
   // When the next batch should be formed: InfiniteFuture when nothing waits; InfinitePast when there is no reason to
@@ -75,13 +82,14 @@ class BatchQueue {
   };
   using Ring = std::list<Connection>;
 
-  void Remove(const QueueItem& item);
+  void Remove(const QueueItem& item);  // counts it out
   void Erase(Ring::iterator connection);
   absl::Time OldestQueuedAt() const;
 
   const QueueOptions options_;
   Ring ring_;  // connections with waiting items; the front one has the turn
   absl::flat_hash_map<uint64_t, Ring::iterator> connections_;
+  absl::btree_set<std::pair<absl::Time, CallTicket*>> deadlines_;  // of calls with waiting items
   int64_t tokens_ = 0;
   int64_t requests_ = 0;
 };

@@ -5,10 +5,7 @@
 
 namespace attnd {
 
-Batcher::Batcher(const std::vector<QueueOptions>& models, Clock clock) : clock_(std::move(clock)) {
-  queues_.reserve(models.size());
-  for (const QueueOptions& options : models) queues_.emplace_back(options);
-}
+Batcher::Batcher(Clock clock) : clock_(std::move(clock)) {}
 
 absl::Status Batcher::Submit(CallTicket& call, absl::Span<QueueItem* const> items) {
   const absl::Time now = clock_();
@@ -16,7 +13,14 @@ absl::Status Batcher::Submit(CallTicket& call, absl::Span<QueueItem* const> item
   if (draining_) return absl::UnavailableError("the server is shutting down");
   // A Cancel that came first has found nothing to drop.
   if (call.cancelled.load(std::memory_order_relaxed)) return absl::CancelledError("the call was cancelled");
-  absl::Status status = queues_[call.model].Admit(call, items, now);
+  ModelQueue& queue = *call.queue;
+  const bool was_empty = queue.queue_.empty();
+  absl::Status status = queue.queue_.Admit(call, items, now);
+  if (was_empty && !queue.queue_.empty()) {
+    // Who comes back owes what it had in excess, but has saved nothing.
+    queue.served_tokens_ = std::max(queue.served_tokens_, served_tokens_);
+    waiting_.push_back(&queue);
+  }
   if (status.ok() && idle_ > 0) work_.Signal();
   return status;
 }
@@ -26,8 +30,9 @@ void Batcher::Cancel(CallTicket& call) {
   std::vector<QueueItem*> dropped;
   {
     absl::MutexLock lock(&mutex_);
-    queues_[call.model].Cancel(call, dropped);
-    if (draining_ && Empty()) work_.SignalAll();
+    if (call.waiting > 0) call.queue->queue_.Cancel(call, dropped);
+    DropEmpty();
+    if (draining_ && waiting_.empty()) work_.SignalAll();
   }
   FinishAll(dropped, absl::CancelledError("the call was cancelled while it waited"));
 }
@@ -35,6 +40,7 @@ void Batcher::Cancel(CallTicket& call) {
 bool Batcher::Next(Batch& batch) {
   std::vector<QueueItem*> expired;
   for (;;) {
+    batch.queue.reset();  // may free an unloaded model: not under the lock
     batch.items.clear();
     batch.tokens = 0;
     expired.clear();
@@ -42,18 +48,18 @@ bool Batcher::Next(Batch& batch) {
       absl::MutexLock lock(&mutex_);
       for (;;) {
         const absl::Time now = clock_();
+        for (ModelQueue* queue : waiting_) queue->queue_.Expire(now, expired);
+        DropEmpty();
         absl::Time wake_at;
-        const int model = ReadyModel(now, wake_at);
-        if (model >= 0) {
-          batch.model = model;
-          queues_[model].FormBatch(now, batch, expired);
-          next_model_ = (model + 1) % static_cast<int>(queues_.size());
+        ModelQueue* const queue = ReadyQueue(now, wake_at);
+        if (queue != nullptr) Form(*queue, now, batch, expired);
+        if (queue != nullptr || !expired.empty()) {
           // Whoever leaves work behind wakes the next worker, so that one Submit need wake only one.
-          if (idle_ > 0 && !Empty()) work_.Signal();
-          if (draining_ && Empty()) work_.SignalAll();
+          if (idle_ > 0 && !waiting_.empty()) work_.Signal();
+          if (draining_ && waiting_.empty()) work_.SignalAll();
           break;
         }
-        if (draining_ && Empty()) return false;
+        if (draining_ && waiting_.empty()) return false;
         ++idle_;
         if (wake_at == absl::InfiniteFuture()) {
           work_.Wait(&mutex_);
@@ -68,6 +74,15 @@ bool Batcher::Next(Batch& batch) {
   }
 }
 
+void Batcher::Form(ModelQueue& queue, absl::Time now, Batch& batch, std::vector<QueueItem*>& expired) {
+  batch.queue = queue.shared_from_this();
+  queue.queue_.FormBatch(now, batch, expired);
+  served_tokens_ = std::max(served_tokens_, queue.served_tokens_);
+  queue.served_tokens_ += batch.tokens;
+  waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &queue));
+  if (!queue.queue_.empty()) waiting_.push_back(&queue);
+}
+
 void Batcher::Drain() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
@@ -79,34 +94,35 @@ void Batcher::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     draining_ = true;
-    for (BatchQueue& queue : queues_) queue.Clear(dropped);
+    for (ModelQueue* queue : waiting_) queue->queue_.Clear(dropped);
+    waiting_.clear();
     work_.SignalAll();
   }
   FinishAll(dropped, absl::UnavailableError("the server is shutting down"));
 }
 
-QueueStats Batcher::Stats(int model) const {
+QueueStats Batcher::Stats(const ModelQueue& queue) const {
   const absl::Time now = clock_();
   absl::MutexLock lock(&mutex_);
-  return queues_[model].Stats(now);
+  return queue.queue_.Stats(now);
 }
 
-int Batcher::ReadyModel(absl::Time now, absl::Time& wake_at) const {
+// Start-time fair queueing: each queue has a clock that runs by the tokens it is served; the one that is behind goes
+// first. "Start-time Fair Queuing", Goyal, Vin and Cheng, 1996.
+ModelQueue* Batcher::ReadyQueue(absl::Time now, absl::Time& wake_at) const {
   wake_at = absl::InfiniteFuture();
-  const int models = static_cast<int>(queues_.size());
-  for (int i = 0; i < models; ++i) {
-    const int model = (next_model_ + i) % models;
-    if (queues_[model].empty()) continue;
+  ModelQueue* first = nullptr;
+  for (ModelQueue* queue : waiting_) {
     // A draining queue gains nothing by waiting for more.
-    const absl::Time ready_at = draining_ ? absl::InfinitePast() : queues_[model].ReadyAt();
-    if (ready_at <= now) return model;
-    wake_at = std::min(wake_at, ready_at);
+    const absl::Time ready_at = draining_ ? absl::InfinitePast() : queue->queue_.ReadyAt();
+    wake_at = std::min({wake_at, ready_at, queue->queue_.NextDeadline()});
+    if (ready_at <= now && (first == nullptr || queue->served_tokens_ < first->served_tokens_)) first = queue;
   }
-  return -1;
+  return first;
 }
 
-bool Batcher::Empty() const {
-  return std::all_of(queues_.begin(), queues_.end(), [](const BatchQueue& queue) { return queue.empty(); });
+void Batcher::DropEmpty() {
+  std::erase_if(waiting_, [](const ModelQueue* queue) { return queue->queue_.empty(); });
 }
 
 }  // namespace attnd

@@ -15,8 +15,9 @@ absl::Status Abandonment(const CallTicket& call, absl::Time now) {
 
 }  // namespace
 
-EngineExecutor::EngineExecutor(const Model& model, WorkTeam& team, Batcher::Clock clock, BatchObserver observer)
-    : engine_(model, team), clock_(std::move(clock)), observer_(std::move(observer)) {}
+EngineExecutor::EngineExecutor(std::shared_ptr<const Model> model, WorkTeam& team, Batcher::Clock clock,
+                               BatchObserver observer)
+    : model_(std::move(model)), engine_(*model_, team), clock_(std::move(clock)), observer_(std::move(observer)) {}
 
 void EngineExecutor::Run(Batch& batch) {
   jobs_.clear();
@@ -30,7 +31,7 @@ void EngineExecutor::Run(Batch& batch) {
   const absl::Status status = engine_.Run(jobs_, keep_going);
   const absl::Time end = clock_();
   if (observer_) {
-    observer_({batch.model, static_cast<int64_t>(batch.items.size()), batch.tokens, end - begin});
+    observer_({static_cast<int64_t>(batch.items.size()), batch.tokens, end - begin});
   }
   for (QueueItem* item : batch.items) {
     item->finished_at = end;
@@ -52,16 +53,16 @@ void TaskExecutor::Run(Batch& batch) {
       status = static_cast<TaskItem*>(item)->Compute(session, keep_going);
     }
     const absl::Time end = clock_();
-    if (observer_) observer_({batch.model, 1, item->tokens, end - begin});
+    if (observer_) observer_({1, item->tokens, end - begin});
     item->finished_at = end;
     const absl::Status abandoned = Abandonment(*item->call, end);
     item->Finish(abandoned.ok() ? status : abandoned);
   }
 }
 
-void RunWorker(Batcher& batcher, const std::vector<std::unique_ptr<Executor>>& executors) {
+void RunWorker(Batcher& batcher, int worker) {
   Batch batch;
-  while (batcher.Next(batch)) executors[batch.model]->Run(batch);
+  while (batcher.Next(batch)) batch.queue->executor(worker).Run(batch);
 }
 
 }  // namespace attnd

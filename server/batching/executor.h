@@ -30,7 +30,6 @@ class EncodeItem : public QueueItem {
 
 // What a worker tells about each batch, after it ran and before its items are finished.
 struct BatchReport {
-  int model;
   int64_t sequences;
   int64_t tokens;
   absl::Duration compute;
@@ -41,10 +40,11 @@ using BatchObserver = std::function<void(const BatchReport&)>;  // called by any
 // abandoned while the others went on finish with kCancelled or kDeadlineExceeded all the same.
 class EngineExecutor : public Executor {
  public:
-  EngineExecutor(const Model& model, WorkTeam& team, Batcher::Clock clock, BatchObserver observer);
+  EngineExecutor(std::shared_ptr<const Model> model, WorkTeam& team, Batcher::Clock clock, BatchObserver observer);
   void Run(Batch& batch) override;
 
  private:
+  const std::shared_ptr<const Model> model_;
   Engine engine_;
   const Batcher::Clock clock_;
   const BatchObserver observer_;
@@ -72,9 +72,9 @@ class TaskExecutor : public Executor {
   const BatchObserver observer_;
 };
 
-// The loop of a worker thread: takes batches until the batcher is drained or stopped. `executors` has one entry per
-// model.
-void RunWorker(Batcher& batcher, const std::vector<std::unique_ptr<Executor>>& executors);
+// The loop of worker number `worker`: takes batches until the batcher is drained or stopped, and runs each by the
+// executor that its model has for this worker.
+void RunWorker(Batcher& batcher, int worker);
 
 }  // namespace attnd
 

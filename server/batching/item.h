@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -11,13 +12,16 @@
 
 namespace attnd {
 
+class ModelQueue;
+
 // What the queue knows of a call. Owned by the call; must live until each of its items has been finished.
 struct CallTicket {
-  int model = 0;            // index of the model's queue
-  uint64_t connection = 0;  // whose turn it is: a hash of the peer's address
-  int weight = 1;           // share of the connection against others, 1 to 100
+  ModelQueue* queue = nullptr;  // of the model; the call keeps it alive
+  uint64_t connection = 0;      // whose turn it is: a hash of the peer's address
+  int weight = 1;               // share of the connection against others, 1 to 100
   absl::Time deadline = absl::InfiniteFuture();
   std::atomic<bool> cancelled{false};  // set by Batcher::Cancel
+  int64_t waiting = 0;                 // of its items, those in the queue; the queue's to read and write
 
   // Whether nobody waits for the answer any more.
   bool Abandoned(absl::Time now) const { return cancelled.load(std::memory_order_relaxed) || now >= deadline; }
@@ -46,7 +50,7 @@ class QueueItem {
 
 // Items that run in one step of one model.
 struct Batch {
-  int model = 0;
+  std::shared_ptr<ModelQueue> queue;  // of the model: alive while the batch runs, even where it has been unloaded
   int64_t tokens = 0;
   std::vector<QueueItem*> items;  // not owned
 };

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -26,7 +27,7 @@ class CallMonitor {
   void Received() { method_.received->Increment(); }  // one message
   void Sent() { method_.sent->Increment(); }
 
-  void SetModel(const ServedModel& model) { model_ = &model; }
+  void SetModel(ServedModelPtr model) { model_ = std::move(model); }
   // The stages of a unary call, or of one item of a stream; observed at once, summed for the access log. With `status`
   // not OK an item of a stream counts as rejected and is logged like a refused call.
   void Observe(const StageTimes& times, int64_t texts, int64_t tokens);
@@ -41,7 +42,7 @@ class CallMonitor {
   const MethodMetrics& method_;
   const std::string peer_;
   const absl::Time start_;
-  const ServedModel* model_ = nullptr;
+  ServedModelPtr model_;
   StageTimes times_;
   int64_t texts_ = 0;
   int64_t tokens_ = 0;

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -27,12 +28,6 @@ Every option is also an environment variable (shown as Env) and a line of the --
 The command line goes before the environment, the environment before the file. Sizes take units: 64KiB, 16MiB.
 Exit codes: 0 after a drain; 2 when it could not start (a wrong option, a model file at fault, a port in use).
 A second SIGTERM or SIGINT stops at once.)";
-
-bool IsName(absl::string_view name) {
-  if (name.empty() || name.size() > 64) return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.'; });
-}
 
 using Range = std::pair<int64_t, int64_t>;
 
@@ -65,7 +60,8 @@ class Options {
   template <typename T>
   CLI::Option* Add(const std::string& flag, T& value, const std::string& unit, const std::string& help) {
     CLI::Option* option = app_.add_option(flag, value, help)->type_name(unit)->envname(EnvironmentName(flag));
-    if constexpr (!std::is_same_v<T, std::vector<std::string>>) option->capture_default_str();
+    // Given twice, the last one wins: a script's wrapper can be overruled at its end.
+    if constexpr (!std::is_same_v<T, std::vector<std::string>>) option->capture_default_str()->take_last();
     return option;
   }
   void Number(const std::string& flag, int64_t& value, Range range, const std::string& unit, const std::string& help) {
@@ -90,9 +86,35 @@ class Options {
   CLI::App& app_;
 };
 
+// The key=value pairs that follow the first part.
+absl::Status ParseModelKeys(absl::string_view flag, const std::vector<std::string>& parts, ModelSpec& spec) {
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const std::vector<std::string> pair = absl::StrSplit(parts[i], absl::MaxSplits('=', 1));
+    if (pair.size() != 2) {
+      return absl::InvalidArgumentError(absl::StrCat(flag, ": \"", parts[i], "\" is not key=value"));
+    }
+    if (pair[0] != "precision") {
+      return absl::InvalidArgumentError(absl::StrCat(flag, ": unknown key \"", pair[0], "\"; known: precision"));
+    }
+    const std::optional<Precision> precision = ParsePrecision(pair[1]);
+    if (!precision.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(flag, ": precision \"", pair[1], "\" is none of f32, bf16, int8, auto"));
+    }
+    spec.precision = *precision;
+  }
+  return absl::OkStatus();
+}
+
 constexpr int64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 
 }  // namespace
+
+bool IsModelName(absl::string_view name) {
+  if (name.empty() || name.size() > 64 || name[0] == '.') return false;
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.'; });
+}
 
 absl::StatusOr<ModelSpec> ParseModelSpec(const std::string& text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ',');
@@ -100,25 +122,17 @@ absl::StatusOr<ModelSpec> ParseModelSpec(const std::string& text) {
   if (head.size() != 2 || head[1].empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--model: \"", text, "\" is not NAME=DIR[,key=value...]"));
   }
-  if (!IsName(head[0])) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--model: the name \"", head[0], "\" is not 1 to 64 letters, digits, '-', '_' and '.'"));
+  if (!IsModelName(head[0])) {
+    return absl::InvalidArgumentError(absl::StrCat("--model: the name \"", head[0],
+                                                   "\" is not 1 to 64 letters, digits, '-', '_' and '.', beginning "
+                                                   "with no dot"));
+  }
+  if (head[0] == "attention") {
+    return absl::InvalidArgumentError("--model: \"attention\" is the name of the built-in operator: take another one");
   }
   ModelSpec spec{.name = head[0], .folder = head[1]};
-  for (size_t i = 1; i < parts.size(); ++i) {
-    const std::vector<std::string> pair = absl::StrSplit(parts[i], absl::MaxSplits('=', 1));
-    if (pair.size() != 2) {
-      return absl::InvalidArgumentError(absl::StrCat("--model ", spec.name, ": \"", parts[i], "\" is not key=value"));
-    }
-    if (pair[0] != "precision") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--model ", spec.name, ": unknown key \"", pair[0], "\"; known: precision"));
-    }
-    if (pair[1] != "f32") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--model ", spec.name, ": precision \"", pair[1], "\" is not available; available: f32"));
-    }
-    spec.precision = pair[1];
+  if (absl::Status status = ParseModelKeys(absl::StrCat("--model ", spec.name), parts, spec); !status.ok()) {
+    return status;
   }
   return spec;
 }
@@ -126,6 +140,7 @@ absl::StatusOr<ModelSpec> ParseModelSpec(const std::string& text) {
 ParseResult ParseConfig(int argc, const char* const* argv) {
   Config config;
   std::vector<std::string> models;
+  std::string repository;
   std::string log_format = "text";
   int64_t workers = 0, drain_grace_ms = 0, drain_timeout_ms = absl::ToInt64Milliseconds(config.drain_timeout);
   int64_t default_deadline_ms = absl::ToInt64Milliseconds(config.limits.default_deadline);
@@ -140,8 +155,12 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
   options
       .Add("--model", models, "NAME=DIR[,KEY=VALUE...]",
            "A Hugging Face folder to serve under a name; repeatable (in ATTND_MODEL: separated by ';').\n"
-           "Keys: precision=f32")
+           "Keys: precision=f32, bf16, int8 or auto (the fastest that is as faithful as bf16)")
       ->allow_extra_args(false);
+  options.Add(
+      "--model-repository", repository, "DIR[,KEY=VALUE...]",
+      "Serve every sub-folder under its own name; RepositoryModelLoad and RepositoryModelUnload change what is\n"
+      "served. A folder that does not load is listed with the reason. Keys: as above");
   options.Add("--listen", config.listen, "HOST:PORT", "Address of the gRPC port; port 0: any free one; or unix:PATH");
   options.Add("--metrics-listen", config.metrics_listen, "HOST:PORT",
               "Address of the Prometheus port; port 0: any free one; \"off\": none");
@@ -160,6 +179,8 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
   options.Bytes("--max-text-bytes", config.limits.max_text_bytes, {1, kGiB}, "Size of one text");
   options.Bytes("--max-attention-bytes", config.limits.max_attention_bytes, {0, 64 * kGiB},
                 "Attention maps of one call, all texts together");
+  options.Bytes("--max-attention-memory-bytes", config.limits.max_attention_memory_bytes, {0, 1024 * kGiB},
+                "Attention maps of all calls together; more are refused (RESOURCE_EXHAUSTED)");
   options.Bytes("--max-message-bytes", config.limits.max_message_bytes, {kKiB, 2 * kGiB - 1}, "Size of one request");
   options.Number("--default-deadline-ms", default_deadline_ms, {1, 86400000}, "MILLISECONDS",
                  "Deadline of calls that bring none");
@@ -198,6 +219,15 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
         return fail(absl::StrCat("--model: the name ", spec->name, " is given twice"));
       config.models.push_back(*std::move(spec));
     }
+  }
+  if (!repository.empty()) {
+    const std::vector<std::string> parts = absl::StrSplit(repository, ',');
+    ModelSpec spec;
+    if (absl::Status status = ParseModelKeys("--model-repository", parts, spec); !status.ok()) {
+      return fail(status.message());
+    }
+    config.model_repository = parts[0];
+    config.repository_precision = spec.precision;
   }
   if (config.queue.max_queue_tokens < config.queue.max_batch_tokens) {
     return fail("--max-queue-tokens is below --max-batch-tokens: no batch could ever be full");

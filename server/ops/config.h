@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "core/ops/precision.h"
 #include "server/batching/batch_queue.h"
 #include "server/ops/limits.h"
 
@@ -16,18 +18,22 @@ namespace attnd {
 
 // --model NAME=DIR[,key=value...]
 struct ModelSpec {
-  std::string name;  // letters, digits, "-", "_", ".": up to 64
+  std::string name;  // IsModelName
   std::string folder;
-  std::string precision = "f32";
+  Precision precision = Precision::kF32;
 };
+// 1 to 64 letters, digits, "-", "_" and ".", the first one not a ".".
+bool IsModelName(absl::string_view name);
 // kInvalidArgument names the fault; unknown keys are refused.
 absl::StatusOr<ModelSpec> ParseModelSpec(const std::string& text);
 
 struct Config {
   std::vector<ModelSpec> models;
-  std::string listen = "127.0.0.1:50051";         // HOST:PORT, port 0: any free one; or unix:PATH
-  std::string metrics_listen = "127.0.0.1:9464";  // HOST:PORT, or "off"
-  int workers = 0;                                // 0: one per core this process may use
+  std::string model_repository;                      // its sub-folders are models; empty: none
+  Precision repository_precision = Precision::kF32;  // of those
+  std::string listen = "127.0.0.1:50051";            // HOST:PORT, port 0: any free one; or unix:PATH
+  std::string metrics_listen = "127.0.0.1:9464";     // HOST:PORT, or "off"
+  int workers = 0;                                   // 0: one per core this process may use
   int64_t max_connections = 4096;
   QueueOptions queue;  // of each model
   Limits limits;

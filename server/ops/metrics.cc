@@ -32,8 +32,9 @@ constexpr const char* kStageHelp[5] = {"Time to check a request.", "Time to toke
 
 // The methods that go through the stages; the others answer at once.
 bool HasStages(absl::string_view method) {
-  for (absl::string_view staged : {"Embed", "EmbedStream", "Attend", "EstimateAttention", "ComputeAttention",
-                                   "Tokenize", "Detokenize", "ModelInfer", "ModelStreamInfer"}) {
+  for (absl::string_view staged :
+       {"Embed", "EmbedStream", "Classify", "Rerank", "TokenClassify", "FillMask", "Attend", "EstimateAttention",
+        "ComputeAttention", "Tokenize", "Detokenize", "ModelInfer", "ModelStreamInfer"}) {
     if (method == staged) return true;
   }
   return false;
@@ -47,6 +48,13 @@ const std::vector<double>& TokenBuckets() {
 const std::vector<double>& SequenceBuckets() {
   static const auto& buckets = *new std::vector<double>{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512};
   return buckets;
+}
+
+prometheus::Labels InfoLabels(const ModelLabels& labels) {
+  return {{"model", labels.name},
+          {"architecture", labels.architecture},
+          {"precision", labels.precision},
+          {"cpu_path", labels.cpu_path}};
 }
 
 }  // namespace
@@ -107,6 +115,12 @@ StageTimes& StageTimes::operator+=(const StageTimes& other) {
   return *this;
 }
 
+void ModelMetrics::Observe(const BatchReport& report) const {
+  batch_tokens->Observe(static_cast<double>(report.tokens));
+  batch_sequences->Observe(static_cast<double>(report.sequences));
+  tokens->Increment(static_cast<double>(report.tokens));
+}
+
 const std::vector<double>& Metrics::LatencyBuckets() {
   static const auto& buckets =
       *new std::vector<double>{0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01,
@@ -160,29 +174,27 @@ const MethodMetrics& Metrics::Method(absl::string_view service, absl::string_vie
   return found == methods_.end() ? unknown_ : found->second;
 }
 
-void Metrics::AddModel(const ModelLabels& labels) {
-  families_->model_info
-      .Add({{"model", labels.name},
-            {"architecture", labels.architecture},
-            {"precision", labels.precision},
-            {"cpu_path", labels.cpu_path}})
-      .Set(1);
-  models_.push_back({.batch_tokens = &families_->batch_tokens.Add({{"model", labels.name}}, TokenBuckets()),
-                     .batch_sequences = &families_->batch_sequences.Add({{"model", labels.name}}, SequenceBuckets()),
-                     .tokens = &families_->tokens.Add({{"model", labels.name}})});
+const ModelMetrics& Metrics::Model(const std::string& name) {
+  absl::MutexLock lock(&mutex_);
+  auto [entry, added] = models_.try_emplace(name);
+  if (added) {
+    entry->second = {.batch_tokens = &families_->batch_tokens.Add({{"model", name}}, TokenBuckets()),
+                     .batch_sequences = &families_->batch_sequences.Add({{"model", name}}, SequenceBuckets()),
+                     .tokens = &families_->tokens.Add({{"model", name}})};
+  }
+  return entry->second;
+}
+
+void Metrics::ShowModel(const ModelLabels& labels) { families_->model_info.Add(InfoLabels(labels)).Set(1); }
+
+void Metrics::HideModel(const ModelLabels& labels) {
+  families_->model_info.Remove(&families_->model_info.Add(InfoLabels(labels)));
 }
 
 void Metrics::ObserveStages(const MethodMetrics& method, const StageTimes& times) {
   if (method.stages[0] == nullptr) return;
   const absl::Duration values[5] = {times.validate, times.tokenise, times.queue, times.compute, times.respond};
   for (int i = 0; i < 5; ++i) method.stages[i]->Observe(absl::ToDoubleSeconds(values[i]));
-}
-
-void Metrics::ObserveBatch(const BatchReport& report) {
-  const ModelMetrics& model = models_[report.model];
-  model.batch_tokens->Observe(static_cast<double>(report.tokens));
-  model.batch_sequences->Observe(static_cast<double>(report.sequences));
-  model.tokens->Increment(static_cast<double>(report.tokens));
 }
 
 void Metrics::Rejected(absl::string_view reason) {

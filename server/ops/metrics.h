@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
@@ -44,11 +46,13 @@ struct MethodMetrics {
   std::array<prometheus::Histogram*, 5> stages = {};  // in the order of StageTimes; null for methods without stages
 };
 
-// The series of one model's queue and batches.
+// The series of one model's batches.
 struct ModelMetrics {
   prometheus::Histogram* batch_tokens = nullptr;
   prometheus::Histogram* batch_sequences = nullptr;
   prometheus::Counter* tokens = nullptr;
+
+  void Observe(const BatchReport& report) const;
 };
 
 // What attnd_model_info says of a model.
@@ -66,12 +70,14 @@ class Metrics {
   // The series of a method of attnd.v1.Attnd or inference.GRPCInferenceService; any other name is the one method
   // "unknown".
   const MethodMetrics& Method(absl::string_view service, absl::string_view method) const;
-  // Adds a model's series; call before serving. Its index is that of its queue.
-  void AddModel(const ModelLabels& labels);
-  const ModelMetrics& Model(int index) const { return models_[index]; }
+  // The series of a model, made at the first call with its name; they stay when the model is unloaded, as counters
+  // must.
+  const ModelMetrics& Model(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
+  // attnd_model_info of a model that is served from now on, or no longer.
+  void ShowModel(const ModelLabels& labels);
+  void HideModel(const ModelLabels& labels);
 
   void ObserveStages(const MethodMetrics& method, const StageTimes& times);
-  void ObserveBatch(const BatchReport& report);
   void Rejected(absl::string_view reason);
   // Maps or statistics of one call: bytes sent by layout ("dense", "top_k", "statistics") and the time spent on them.
   void ObserveAttention(absl::string_view layout, int64_t bytes, absl::Duration time);
@@ -91,7 +97,8 @@ class Metrics {
   const std::unique_ptr<Families> families_;
   std::map<std::pair<std::string, std::string>, MethodMetrics, std::less<>> methods_;
   MethodMetrics unknown_;
-  std::vector<ModelMetrics> models_;
+  absl::Mutex mutex_;
+  std::map<std::string, ModelMetrics> models_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace attnd

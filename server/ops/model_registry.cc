@@ -1,16 +1,27 @@
 #include "server/ops/model_registry.h"
 
-#include <thread>
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/cpu.h"
 
 namespace attnd {
+namespace {
+
+uint64_t Nanoseconds(absl::Duration duration) {
+  return static_cast<uint64_t>(std::max<int64_t>(0, absl::ToInt64Nanoseconds(duration)));
+}
+
+auto Named(absl::string_view name) {
+  return [name](const ServedModelPtr& model) { return model->name == name; };
+}
+
+}  // namespace
 
 void ModelCounters::Add(bool ok, absl::Duration total, const StageTimes& times, absl::Time now) {
   const auto add = [](std::atomic<uint64_t>& sum, absl::Duration duration) {
-    sum.fetch_add(static_cast<uint64_t>(std::max<int64_t>(0, absl::ToInt64Nanoseconds(duration))),
-                  std::memory_order_relaxed);
+    sum.fetch_add(Nanoseconds(duration), std::memory_order_relaxed);
   };
   last_unix_ms.store(absl::ToUnixMillis(now), std::memory_order_relaxed);
   if (!ok) {
@@ -26,60 +37,90 @@ void ModelCounters::Add(bool ok, absl::Duration total, const StageTimes& times, 
   add(output_ns, times.respond);
 }
 
-absl::StatusOr<std::unique_ptr<ModelRegistry>> ModelRegistry::Load(const std::vector<ModelSpec>& specs) {
-  std::vector<absl::StatusOr<std::unique_ptr<Model>>> loaded(specs.size());
-  std::vector<std::thread> threads;
-  threads.reserve(specs.size());
-  for (size_t i = 0; i < specs.size(); ++i) {
-    threads.emplace_back([&, i] { loaded[i] = Model::Load(specs[i].folder); });
-  }
-  for (std::thread& thread : threads) thread.join();
-  std::vector<ServedModel> models(specs.size());
-  for (size_t i = 0; i < specs.size(); ++i) {
-    if (!loaded[i].ok()) {
-      return absl::Status(loaded[i].status().code(),
-                          absl::StrCat("model ", specs[i].name, ": ", loaded[i].status().message()));
+void ModelCounters::AddBatch(const BatchReport& report) {
+  sequences.fetch_add(static_cast<uint64_t>(report.sequences), std::memory_order_relaxed);
+  batches.fetch_add(1, std::memory_order_relaxed);
+  absl::MutexLock lock(&mutex);
+  BatchSum& sum = batch_sums[report.sequences];  // no more sizes than max_batch_tokens
+  ++sum.batches;
+  sum.compute_ns += Nanoseconds(report.compute);
+}
+
+std::map<int64_t, BatchSum> ModelCounters::BatchSums() const {
+  absl::MutexLock lock(&mutex);
+  return batch_sums;
+}
+
+std::string ServedModel::architecture() const {
+  if (model == nullptr) return "operator";
+  const ModelConfig& config = model->config;
+  return config.architectures.empty() ? config.model_type : config.architectures[0];
+}
+
+std::string ServedModel::cpu_path() const {
+  const std::string instructions(CpuPathName());
+  if (precision == Precision::kF32) return instructions;
+  return absl::StrCat(instructions, " (", std::string(PrecisionPath(precision)), ")");
+}
+
+ServedModelPtr ModelRegistry::Put(ServedModelPtr model) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = std::find_if(models_.begin(), models_.end(), Named(model->name));
+  if (found != models_.end()) return std::exchange(*found, std::move(model));
+  models_.push_back(std::move(model));
+  return nullptr;
+}
+
+ServedModelPtr ModelRegistry::Remove(absl::string_view name) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = std::find_if(models_.begin(), models_.end(), Named(name));
+  if (found == models_.end()) return nullptr;
+  ServedModelPtr removed = std::move(*found);
+  models_.erase(found);
+  return removed;
+}
+
+ServedModelPtr ModelRegistry::Find(absl::string_view name) const {
+  if (name == attention_->name) return attention_;
+  absl::ReaderMutexLock lock(&mutex_);
+  const auto found = std::find_if(models_.begin(), models_.end(), Named(name));
+  return found == models_.end() ? nullptr : *found;
+}
+
+absl::StatusOr<ServedModelPtr> ModelRegistry::Resolve(absl::string_view name) const {
+  if (!name.empty()) {
+    ServedModelPtr found = Find(name);
+    if (found != nullptr && found->model != nullptr) return found;
+    if (found != nullptr) {
+      return absl::InvalidArgumentError("\"attention\" is the built-in operator: call ComputeAttention or ModelInfer");
     }
-    models[i].name = specs[i].name;
-    models[i].precision = specs[i].precision;
-    models[i].model = *std::move(loaded[i]);
   }
-  return std::make_unique<ModelRegistry>(std::move(models));
+  const std::vector<ServedModelPtr> all = models();
+  if (name.empty() && all.size() == 1) return all[0];
+  if (all.empty()) {
+    return absl::NotFoundError("no model is served; start attnd with --model NAME=DIR or --model-repository DIR");
+  }
+  if (name.empty()) return absl::InvalidArgumentError(absl::StrCat("name one of the models served: ", Names()));
+  // The name itself is the caller's text and is not repeated.
+  return absl::NotFoundError(absl::StrCat("no such model; served are: ", Names()));
 }
 
-ModelRegistry::ModelRegistry(std::vector<ServedModel> models) : models_(std::move(models)) {
-  for (size_t i = 0; i < models_.size(); ++i) models_[i].index = static_cast<int>(i);
-  attention_.name = "attention";
-  attention_.precision = "f32";
-  attention_.index = static_cast<int>(models_.size());
+std::vector<ServedModelPtr> ModelRegistry::models() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return models_;
 }
 
-const ServedModel* ModelRegistry::Find(absl::string_view name) const {
-  for (const ServedModel& model : models_) {
-    if (model.name == name) return &model;
-  }
-  return name == attention_.name ? &attention_ : nullptr;
-}
-
-absl::StatusOr<const ServedModel*> ModelRegistry::Resolve(absl::string_view name) const {
-  if (name.empty() && models_.size() == 1) return &models_[0];
-  const ServedModel* found = Find(name);
-  if (found != nullptr && found->model != nullptr) return found;
-  if (found != nullptr) {
-    return absl::InvalidArgumentError("\"attention\" is the built-in operator: call ComputeAttention or ModelInfer");
-  }
-  if (models_.empty()) return absl::NotFoundError("no model is served; start attnd with --model NAME=DIR");
-  std::string known;
-  for (const ServedModel& model : models_) {
-    if (known.size() > 300) {
-      absl::StrAppend(&known, ", ...");
+std::string ModelRegistry::Names() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  std::string names;
+  for (const ServedModelPtr& model : models_) {
+    if (names.size() > 300) {
+      absl::StrAppend(&names, ", ...");
       break;
     }
-    absl::StrAppend(&known, known.empty() ? "" : ", ", model.name);
+    absl::StrAppend(&names, names.empty() ? "" : ", ", model->name);
   }
-  if (name.empty()) return absl::InvalidArgumentError(absl::StrCat("name one of the models served: ", known));
-  // The name itself is the caller's text and is not repeated.
-  return absl::NotFoundError(absl::StrCat("no such model; served are: ", known));
+  return names;
 }
 
 }  // namespace attnd

@@ -1,20 +1,30 @@
-// ModelRegistry: the models this server serves, by name.
+// ModelRegistry: the models this server serves at this moment, by name.
 #ifndef ATTND_SERVER_OPS_MODEL_REGISTRY_H_
 #define ATTND_SERVER_OPS_MODEL_REGISTRY_H_
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "core/model/model.h"
-#include "server/ops/config.h"
+#include "server/batching/executor.h"
+#include "server/batching/model_queue.h"
 #include "server/ops/metrics.h"
 
 namespace attnd {
+
+// Batches of one size.
+struct BatchSum {
+  uint64_t batches = 0;
+  uint64_t compute_ns = 0;
+};
 
 // Sums that ModelStatistics reports. Thread-safe; the fields are read one by one, not as a snapshot.
 struct ModelCounters {
@@ -29,35 +39,57 @@ struct ModelCounters {
   std::atomic<int64_t> last_unix_ms{0};  // of the last call
 
   void Add(bool ok, absl::Duration total, const StageTimes& times, absl::Time now);
+  void AddBatch(const BatchReport& report) ABSL_LOCKS_EXCLUDED(mutex);
+  // By number of sequences.
+  std::map<int64_t, BatchSum> BatchSums() const ABSL_LOCKS_EXCLUDED(mutex);
+
+  mutable absl::Mutex mutex;
+  std::map<int64_t, BatchSum> batch_sums ABSL_GUARDED_BY(mutex);
 };
 
+// Immutable but for its counters and its queue. A call holds it from its start to its end, so that an unloaded model
+// goes when its last call has gone.
 struct ServedModel {
   std::string name;
-  int index = 0;                 // of its queue in the Batcher and its series in Metrics
-  std::unique_ptr<Model> model;  // null for the built-in operator
-  std::string precision;         // "f32"
-  std::unique_ptr<ModelCounters> counters = std::make_unique<ModelCounters>();
-};
+  Precision precision = Precision::kF32;
+  std::shared_ptr<const Model> model;  // null for the built-in operator, whose queue holds TaskItems
+  std::shared_ptr<ModelQueue> queue;
+  std::shared_ptr<ModelCounters> counters = std::make_shared<ModelCounters>();
 
-// Immutable after construction but for the counters.
+  // "BertModel"; "operator" for the built-in one.
+  std::string architecture() const;
+  std::string precision_name() const { return std::string(PrecisionName(precision)); }
+  // The instructions in use: "avx2", "avx512"; where weights are not f32 with what they are multiplied by:
+  // "avx2 (f32 x bf16)".
+  std::string cpu_path() const;
+};
+using ServedModelPtr = std::shared_ptr<const ServedModel>;
+
+// Thread-safe; no lock is held but for looking up.
 class ModelRegistry {
  public:
-  // Loads all models, in parallel. The first error of the list: it names the model, the file and the fault.
-  static absl::StatusOr<std::unique_ptr<ModelRegistry>> Load(const std::vector<ModelSpec>& specs);
-  // For tests: models that are already there.
-  explicit ModelRegistry(std::vector<ServedModel> models);
+  // `attention`: the operator softmax(Q K^T / sqrt(d_k)) V, always there.
+  explicit ModelRegistry(ServedModelPtr attention) : attention_(std::move(attention)) {}
 
-  // Null when unknown. Knows the built-in "attention", too, unless a model took the name.
-  const ServedModel* Find(absl::string_view name) const;
+  // Serves `model` from now on; the result is the one of the same name that it replaced, or null.
+  ServedModelPtr Put(ServedModelPtr model) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Serves it no longer: calls that have it finish. Null when there was none.
+  ServedModelPtr Remove(absl::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Null when unknown. Knows the built-in "attention", too.
+  ServedModelPtr Find(absl::string_view name) const ABSL_LOCKS_EXCLUDED(mutex_);
   // For calls that need a real model: kNotFound listing what there is; an empty name is fine where one model is served.
-  absl::StatusOr<const ServedModel*> Resolve(absl::string_view name) const;
-  const std::vector<ServedModel>& models() const { return models_; }  // without the built-in operator
-  // The operator softmax(Q K^T / sqrt(d_k)) V: name "attention", index models().size(); its queue holds TaskItems.
-  const ServedModel& attention() const { return attention_; }
+  absl::StatusOr<ServedModelPtr> Resolve(absl::string_view name) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // In the order in which their names were first put; without the built-in operator.
+  std::vector<ServedModelPtr> models() const ABSL_LOCKS_EXCLUDED(mutex_);
+  const ServedModelPtr& attention() const { return attention_; }
+  // "a, b, c", bounded in length, for errors.
+  std::string Names() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  std::vector<ServedModel> models_;  // in the order of the configuration
-  ServedModel attention_;
+  const ServedModelPtr attention_;
+  mutable absl::Mutex mutex_;
+  std::vector<ServedModelPtr> models_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace attnd

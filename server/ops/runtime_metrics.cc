@@ -82,25 +82,33 @@ std::vector<MetricFamily> ProcessMetrics::Collect() const {
   return families;
 }
 
-QueueMetrics::QueueMetrics(const Batcher& batcher, std::vector<std::string> models,
-                           std::function<int64_t()> connections)
-    : batcher_(batcher), models_(std::move(models)), connections_(std::move(connections)) {}
+ServingMetrics::ServingMetrics(const Batcher& batcher, const ModelRegistry& models,
+                               const MemoryBudget& attention_memory, std::function<int64_t()> connections)
+    : batcher_(batcher), models_(models), attention_memory_(attention_memory), connections_(std::move(connections)) {}
 
-std::vector<MetricFamily> QueueMetrics::Collect() const {
+std::vector<MetricFamily> ServingMetrics::Collect() const {
   MetricFamily tokens{"attnd_queue_tokens", "Tokens that wait for a worker.", MetricType::Gauge, {}};
   MetricFamily requests{"attnd_queue_requests", "Texts that wait for a worker.", MetricType::Gauge, {}};
   MetricFamily oldest{"attnd_queue_oldest_seconds", "How long the oldest text has waited.", MetricType::Gauge, {}};
-  for (size_t i = 0; i < models_.size(); ++i) {
-    const QueueStats stats = batcher_.Stats(static_cast<int>(i));
+  std::vector<ServedModelPtr> models = models_.models();
+  models.push_back(models_.attention());
+  for (const ServedModelPtr& model : models) {
+    const QueueStats stats = batcher_.Stats(*model->queue);
     const auto add = [&](MetricFamily& family, double value) {
       family.metric.push_back(Sample(MetricType::Gauge, value));
-      family.metric.back().label.push_back({"model", models_[i]});
+      family.metric.back().label.push_back({"model", model->name});
     };
     add(tokens, static_cast<double>(stats.tokens));
     add(requests, static_cast<double>(stats.requests));
     add(oldest, absl::ToDoubleSeconds(stats.oldest));
   }
-  return {tokens, requests, oldest,
+  return {tokens,
+          requests,
+          oldest,
+          Single("attnd_attention_memory_bytes", "Memory that calls hold for attention maps and scores of tokens.",
+                 MetricType::Gauge, static_cast<double>(attention_memory_.used_bytes())),
+          Single("attnd_attention_memory_limit_bytes", "The most that they may hold together.", MetricType::Gauge,
+                 static_cast<double>(attention_memory_.limit_bytes())),
           Single("attnd_connections", "Open connections.", MetricType::Gauge, static_cast<double>(connections_()))};
 }
 

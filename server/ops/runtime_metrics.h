@@ -4,12 +4,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "prometheus/collectable.h"
 #include "prometheus/metric_family.h"
 #include "server/batching/batcher.h"
+#include "server/ops/memory_budget.h"
+#include "server/ops/model_registry.h"
 
 namespace attnd {
 
@@ -19,16 +20,19 @@ class ProcessMetrics : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override;
 };
 
-// attnd_queue_tokens, attnd_queue_requests, attnd_queue_oldest_seconds by model, and attnd_connections.
-class QueueMetrics : public prometheus::Collectable {
+// attnd_queue_tokens, attnd_queue_requests, attnd_queue_oldest_seconds by model, attnd_attention_memory_bytes and its
+// limit, attnd_connections.
+class ServingMetrics : public prometheus::Collectable {
  public:
-  // `models`: names by the batcher's index. `connections` counts the open ones. Both sources outlive this.
-  QueueMetrics(const Batcher& batcher, std::vector<std::string> models, std::function<int64_t()> connections);
+  // `connections` counts the open ones. All sources outlive this.
+  ServingMetrics(const Batcher& batcher, const ModelRegistry& models, const MemoryBudget& attention_memory,
+                 std::function<int64_t()> connections);
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
   const Batcher& batcher_;
-  const std::vector<std::string> models_;
+  const ModelRegistry& models_;
+  const MemoryBudget& attention_memory_;
   const std::function<int64_t()> connections_;
 };
 

@@ -66,22 +66,21 @@ void RouteGrpcLog(Log::Format format, const std::string& level) {
 
 constexpr const char* kServices[] = {"", "attnd.v1.Attnd", "inference.GRPCInferenceService"};
 
+// An error that a flag's value brought about.
+absl::Status OfFlag(absl::string_view flag, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(flag, ": ", status.message()));
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, const ServiceFactory& make_services,
-                                                      std::unique_ptr<ModelRegistry> models) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, const ServiceFactory& make_services) {
   RaiseDescriptorLimit();
   RouteGrpcLog(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level);
   auto server = std::unique_ptr<Server>(new Server(config));
   auto socket = ListenSocket::Bind(config.listen);
-  if (!socket.ok()) return socket.status();
+  if (!socket.ok()) return OfFlag("--listen", socket.status());
   server->socket_ = *std::move(socket);
-  if (models == nullptr) {
-    auto loaded = ModelRegistry::Load(config.models);
-    if (!loaded.ok()) return loaded.status();
-    models = *std::move(loaded);
-  }
-  server->models_ = std::move(models);
+  if (absl::Status status = server->repository_.LoadAll(config.models); !status.ok()) return status;
   if (absl::Status status = server->Serve(make_services); !status.ok()) return status;
   return server;
 }
@@ -89,35 +88,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, cons
 Server::Server(const Config& config)
     : config_(config),
       workers_count_(config.workers > 0 ? config.workers : AvailableCpus()),
-      log_(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level) {}
+      log_(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level),
+      team_(workers_count_),
+      attention_memory_(config_.limits.max_attention_memory_bytes),
+      loader_(config_.queue, workers_count_, team_, metrics_),
+      models_(loader_.Operator()),
+      repository_(config_.model_repository, config_.repository_precision, loader_, models_, metrics_, log_),
+      context_{config_.limits, config_.queue, models_,   repository_, batcher_,          attention_memory_,
+               metrics_,       log_,          refusals_, drain_,      config_.access_log} {
+  metrics_.ShowModel({models_.attention()->name, "operator", "f32", std::string(CpuPathName())});
+}
 
 Server::~Server() { Shutdown(); }
 
 absl::Status Server::Serve(const ServiceFactory& make_services) {
-  std::vector<std::string> queue_names;
-  const std::string cpu_path(CpuPathName());
-  for (const ServedModel& model : models_->models()) {
-    const ModelConfig& shape = model.model->config;
-    const std::string architecture = shape.architectures.empty() ? shape.model_type : shape.architectures[0];
-    metrics_.AddModel({model.name, architecture, model.precision, cpu_path});
-    queue_names.push_back(model.name);
-    log_.Info("model", {{"name", model.name},
-                        {"architecture", architecture},
-                        {"precision", model.precision},
-                        {"cpu_path", cpu_path},
-                        {"layers", int64_t{shape.layers}},
-                        {"heads", int64_t{shape.heads}},
-                        {"dimensions", int64_t{shape.hidden_size}},
-                        {"max_tokens", int64_t{shape.max_tokens}},
-                        {"weight_mib", static_cast<double>(model.model->weight_bytes >> 20)}});
-  }
-  metrics_.AddModel({models_->attention().name, "operator", "f32", cpu_path});
-  queue_names.push_back(models_->attention().name);
-
-  team_ = std::make_unique<WorkTeam>(workers_count_);
-  batcher_ = std::make_unique<Batcher>(std::vector<QueueOptions>(queue_names.size(), config_.queue));
-  context_ = std::make_unique<ServerContext>(ServerContext{config_.limits, config_.queue, *models_, *batcher_, metrics_,
-                                                           log_, refusals_, drain_, config_.access_log});
   StartWorkers();
 
   grpc::EnableDefaultHealthCheckService(true);
@@ -126,15 +110,15 @@ absl::Status Server::Serve(const ServiceFactory& make_services) {
   grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::ServerBuilder builder;
   ApplyGrpcOptions(config_.limits, builder);
-  services_ = make_services(*context_);
+  services_ = make_services(context_);
   for (const auto& service : services_) builder.RegisterService(service.get());
-  unknown_methods_ = std::make_unique<UnknownMethods>(*context_);
+  unknown_methods_ = std::make_unique<UnknownMethods>(context_);
   builder.RegisterCallbackGenericService(unknown_methods_.get());
   hand_over_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr) return absl::InternalError("gRPC could not start");
-  SetHealth();
+  ServeHealth();
 
   acceptor_ = std::make_unique<Acceptor>(
       *socket_, config_.max_connections,
@@ -146,39 +130,27 @@ absl::Status Server::Serve(const ServiceFactory& make_services) {
       },
       log_);
   if (config_.metrics_listen != "off") {
-    auto queues = std::make_shared<QueueMetrics>(*batcher_, queue_names, [this] { return acceptor_->Connections(); });
+    auto serving = std::make_shared<ServingMetrics>(batcher_, models_, attention_memory_,
+                                                    [this] { return acceptor_->Connections(); });
     auto exposer = MetricsExposer::Start(config_.metrics_listen,
-                                         {metrics_.registry(), std::make_shared<ProcessMetrics>(), std::move(queues)});
-    if (!exposer.ok()) return exposer.status();
+                                         {metrics_.registry(), std::make_shared<ProcessMetrics>(), std::move(serving)});
+    if (!exposer.ok()) return OfFlag("--metrics-listen", exposer.status());
     exposer_ = *std::move(exposer);
   }
   return acceptor_->Start();
 }
 
 void Server::StartWorkers() {
-  const BatchObserver observe = [this](const BatchReport& report) {
-    metrics_.ObserveBatch(report);
-    const bool built_in = report.model == models_->attention().index;
-    ModelCounters& counters = *(built_in ? models_->attention() : models_->models()[report.model]).counters;
-    counters.sequences.fetch_add(report.sequences, std::memory_order_relaxed);
-    counters.batches.fetch_add(1, std::memory_order_relaxed);
-  };
   for (int i = 0; i < workers_count_; ++i) {
-    workers_.emplace_back([this, observe] {
-      std::vector<std::unique_ptr<Executor>> executors;
-      for (const ServedModel& model : models_->models()) {
-        executors.push_back(std::make_unique<EngineExecutor>(*model.model, *team_, absl::Now, observe));
-      }
-      executors.push_back(std::make_unique<TaskExecutor>(*team_, absl::Now, observe));
-      RunWorker(*batcher_, executors);
-    });
+    workers_.emplace_back([this, i] { RunWorker(batcher_, i); });
   }
 }
 
-void Server::SetHealth() {
+void Server::ServeHealth() {
   grpc::HealthCheckServiceInterface* health = grpc_server_->GetHealthCheckService();
   for (const char* service : kServices) health->SetServingStatus(service, true);
-  for (const ServedModel& model : models_->models()) health->SetServingStatus(model.name, true);
+  for (const ServedModelPtr& model : models_.models()) health->SetServingStatus(model->name, true);
+  repository_.Start([health](const std::string& name, bool serving) { health->SetServingStatus(name, serving); });
 }
 
 void Server::Shutdown() {
@@ -192,18 +164,20 @@ void Server::Shutdown() {
     const bool finished = drain_.Wait(absl::Now() + config_.drain_timeout);
     if (!finished) log_.Warn("drain timed out", {{"calls_cancelled", drain_.in_flight()}});
     if (acceptor_ != nullptr) acceptor_->Stop();
+    repository_.Stop();  // it tells gRPC's health service of models
     // What is open now is cancelled: calls beyond the time-out, and health watches, which never end by themselves.
     grpc_server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(finished ? 50 : 200));
   }
-  if (batcher_ != nullptr) batcher_->Stop();
+  repository_.Stop();
+  batcher_.Stop();
   for (std::thread& worker : workers_) worker.join();
   exposer_.reset();
 }
 
 std::string Server::ReadyLine(absl::Duration since_start) const {
   std::string models;
-  for (const ServedModel& model : models_->models()) {
-    absl::StrAppend(&models, "   ", model.name, " ", model.precision, " ", std::string(CpuPathName()));
+  for (const ServedModelPtr& model : models_.models()) {
+    absl::StrAppend(&models, "   ", model->name, " ", model->precision_name(), " ", model->cpu_path());
   }
   if (models.empty()) models = "   no model";
   const double seconds = absl::ToDoubleSeconds(since_start);
@@ -212,8 +186,8 @@ std::string Server::ReadyLine(absl::Duration since_start) const {
                            metrics_address());
   }
   std::string names;
-  for (const ServedModel& model : models_->models()) {
-    absl::StrAppend(&names, names.empty() ? "" : ",", "\"", model.name, "\"");  // names need no escaping
+  for (const ServedModelPtr& model : models_.models()) {
+    absl::StrAppend(&names, names.empty() ? "" : ",", "\"", model->name, "\"");  // names need no escaping
   }
   return absl::StrFormat(R"({"event":"ready","seconds":%.3f,"models":[%s],"cpu_path":"%s","grpc":"%s","metrics":"%s"})",
                          seconds, names, std::string(CpuPathName()), address(), metrics_address());

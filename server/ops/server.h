@@ -25,10 +25,8 @@ using ServiceFactory = std::function<std::vector<std::unique_ptr<grpc::Service>>
 
 class Server {
  public:
-  // Loads the models and starts serving. `models` replaces those of the configuration where given (tests). Errors say
-  // what is at fault: the model and its file, the address.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config, const ServiceFactory& make_services,
-                                                       std::unique_ptr<ModelRegistry> models = nullptr);
+  // Loads the models and starts serving. Errors say what is at fault: the model and its file, the flag and its address.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config, const ServiceFactory& make_services);
   ~Server();  // Shutdown, if that has not been called
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -37,7 +35,7 @@ class Server {
   // finish, or are cancelled after drain_timeout. Returns when all is stopped. Once.
   void Shutdown();
 
-  ServerContext& context() { return *context_; }
+  ServerContext& context() { return context_; }
   const std::string& address() const { return socket_->address(); }
   std::string metrics_address() const { return exposer_ == nullptr ? "off" : exposer_->address(); }
   // "attnd ready in 0.31 s   minilm f32 avx2   grpc 127.0.0.1:50051   metrics 127.0.0.1:9464", or the same as JSON.
@@ -47,8 +45,9 @@ class Server {
   explicit Server(const Config& config);
   absl::Status Serve(const ServiceFactory& make_services);
   void StartWorkers();
-  void SetHealth();
+  void ServeHealth();
 
+  // In the order of need: what comes later uses what comes before.
   const Config config_;
   const int workers_count_;
   Log log_;
@@ -56,10 +55,13 @@ class Server {
   Drain drain_;
   Metrics metrics_;
   std::unique_ptr<ListenSocket> socket_;
-  std::unique_ptr<ModelRegistry> models_;
-  std::unique_ptr<WorkTeam> team_;
-  std::unique_ptr<Batcher> batcher_;
-  std::unique_ptr<ServerContext> context_;
+  WorkTeam team_;
+  Batcher batcher_;
+  MemoryBudget attention_memory_;
+  const ModelLoader loader_;
+  ModelRegistry models_;
+  ModelRepository repository_;
+  ServerContext context_;
   std::vector<std::thread> workers_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::CallbackGenericService> unknown_methods_;

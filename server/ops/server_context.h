@@ -7,8 +7,10 @@
 #include "server/ops/drain.h"
 #include "server/ops/limits.h"
 #include "server/ops/log.h"
+#include "server/ops/memory_budget.h"
 #include "server/ops/metrics.h"
 #include "server/ops/model_registry.h"
+#include "server/ops/model_repository.h"
 
 namespace attnd {
 
@@ -19,7 +21,9 @@ struct ServerContext {
   const Limits& limits;
   const QueueOptions& queue;  // of each model
   const ModelRegistry& models;
+  ModelRepository& repository;
   Batcher& batcher;
+  MemoryBudget& attention_memory;  // Limits::max_attention_memory_bytes
   Metrics& metrics;
   Log& log;
   LogLimiter& refusals;  // of the log lines about refused calls

@@ -51,9 +51,9 @@ absl::string_view ReasonOfCode(absl::StatusCode code) {
 }  // namespace
 
 absl::Span<const absl::string_view> RejectionReasons() {
-  static constexpr absl::string_view kReasons[] = {"attention_cap",      "cancelled",     "deadline",     "draining",
-                                                   "internal",           "invalid",       "queue_full",   "too_large",
-                                                   "resource_exhausted", "unimplemented", "unknown_model"};
+  static constexpr absl::string_view kReasons[] = {
+      "attention_cap", "attention_memory", "cancelled", "deadline",           "draining",      "internal",
+      "invalid",       "queue_full",       "too_large", "resource_exhausted", "unimplemented", "unknown_model"};
   return kReasons;
 }
 

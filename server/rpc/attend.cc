@@ -118,7 +118,7 @@ void AttendCall::OnWriteDone(bool ok) {
 }
 
 void AttendCall::End(const absl::Status& status) {
-  if (job_.has_model()) monitor_.SetModel(job_.served());
+  if (job_.has_model()) monitor_.SetModel(job_.served_model());
   monitor_.Finish(status);
   Finish(ToGrpcStatus(status, call_));
 }

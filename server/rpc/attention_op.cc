@@ -77,7 +77,7 @@ class AttentionOp::Item : public TaskItem {
 
 AttentionOp::AttentionOp(ServerContext& context, const CallOrigin& origin)
     : context_(context), origin_(origin), mark_(origin.start) {
-  ticket_.model = context.models.attention().index;
+  ticket_.queue = context.models.attention()->queue.get();
   ticket_.connection = origin.connection;
   ticket_.deadline = origin.deadline;
 }

@@ -20,7 +20,9 @@ class EmbedCall : public UnaryCall<v1::EmbedRequest, v1::EmbedResponse> {
       job_.NameModel(monitor_);
       if (!status.ok()) return Fail(status);
       job_.Report(monitor_);
-      Respond(job_.response());
+      SliceWriter writer;
+      job_.Write(writer);
+      Respond(writer.Finish());
     });
   }
   void OnCancel() override { job_.Cancel(); }

@@ -1,11 +1,15 @@
 #include "server/rpc/embed_job.h"
 
 #include <bit>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "server/ops/status.h"
 #include "server/rpc/attention_spec.h"
+#include "server/rpc/prompt.h"
 #include "server/rpc/replies.h"
 
 namespace attnd {
@@ -23,7 +27,15 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
     if (!spec.ok()) return spec.status();
     attention = *std::move(spec);
   }
-  const std::vector<absl::string_view> texts(request.texts().begin(), request.texts().end());
+  const auto given = [](bool has, const std::string& text) {
+    return has ? std::optional<std::string>(text) : std::nullopt;
+  };
+  const auto prompt = FindPrompt(job_.config(), given(request.has_prompt_name(), request.prompt_name()),
+                                 given(request.has_prompt(), request.prompt()));
+  if (!prompt.ok()) return prompt.status();
+  std::vector<std::string> prompted;
+  const std::vector<absl::string_view> texts =
+      WithPrompt(*prompt, {request.texts().begin(), request.texts().end()}, prompted);
   if (absl::Status status = job_.Tokenise(texts, *truncate, "texts"); !status.ok()) return status;
   if (!request.has_attention()) return absl::OkStatus();
   return job_.PlanAttention(attention, static_cast<int64_t>(request.attention().max_bytes()));
@@ -31,7 +43,7 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
 
 // The engine writes into the response itself: no vector is copied.
 void EmbedJob::MakeOutputs(const v1::EmbedRequest& request) {
-  const size_t dimensions = job_.config().hidden_size;
+  const size_t dimensions = static_cast<size_t>(job_.config().embedding_size);
   std::vector<TextSequence>& sequences = job_.sequences();
   response_.set_model(job_.served().name);
   response_.set_dimensions(static_cast<uint32_t>(dimensions));
@@ -73,24 +85,42 @@ void EmbedJob::Collect() {
   for (size_t i = 0; i < sequences.size(); ++i) {
     TextSequence& sequence = sequences[i];
     if (sequence.plan == nullptr) continue;
-    v1::Attention& attention = *response_.mutable_texts(static_cast<int>(i))->mutable_attention();
-    FillAttentionHeader(*sequence.plan, *attention.mutable_header());
-    FillTokens(sequence.encoding, *job_.served().model->tokenizer, *attention.mutable_tokens());
-    AttentionResult result = std::move(sequence.attention);  // freed text by text
-    attention.mutable_data()->assign(reinterpret_cast<const char*>(result.data.data()), result.data.size());
-    if (sequence.plan->spec().statistics != 0) {
-      FillStatistics(*sequence.plan, std::move(result.statistics), *attention.mutable_statistics());
+    map_data_.resize(sequences.size());
+    map_data_[i] = FillAttention(sequence, *job_.served().model->tokenizer,
+                                 *response_.mutable_texts(static_cast<int>(i))->mutable_attention());
+  }
+}
+
+// The maps may be the most of the answer by far: they are not copied.
+void EmbedJob::Write(SliceWriter& writer) {
+  using Text = v1::EmbeddedText;
+  google::protobuf::RepeatedPtrField<Text> texts;
+  texts.Swap(response_.mutable_texts());
+  writer.Fields(response_);
+  for (int i = 0; i < texts.size(); ++i) {
+    Text& text = *texts.Mutable(i);
+    if (map_data_.empty()) {
+      writer.Begin(v1::EmbedResponse::kTextsFieldNumber, text.ByteSizeLong());
+      writer.Fields(text);
+      continue;
     }
+    const std::unique_ptr<v1::Attention> attention(text.release_attention());
+    AlignedBuffer<uint8_t>& data = map_data_[static_cast<size_t>(i)];
+    const size_t attention_size =
+        attention->ByteSizeLong() + SliceWriter::FieldSize(v1::Attention::kDataFieldNumber, data.size());
+    writer.Begin(v1::EmbedResponse::kTextsFieldNumber,
+                 text.ByteSizeLong() + SliceWriter::FieldSize(Text::kAttentionFieldNumber, attention_size));
+    writer.Fields(text);
+    writer.Begin(Text::kAttentionFieldNumber, attention_size);
+    writer.Fields(*attention);
+    writer.Bytes(v1::Attention::kDataFieldNumber, std::move(data));
   }
 }
 
 void EmbedJob::Report(CallMonitor& monitor) {
   job_.EndRespond();
   FillTimings(job_.times(), job_.total(), *response_.mutable_timings());
-  monitor.Observe(job_.times(), static_cast<int64_t>(job_.sequences().size()), job_.tokens());
-  if (!job_.attention_layout().empty()) {
-    monitor.ObserveAttention(job_.attention_layout(), job_.attention_bytes(), job_.attention_time());
-  }
+  job_.Observe(monitor);
 }
 
 }  // namespace attnd

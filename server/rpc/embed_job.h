@@ -2,9 +2,12 @@
 #ifndef ATTND_SERVER_RPC_EMBED_JOB_H_
 #define ATTND_SERVER_RPC_EMBED_JOB_H_
 
+#include <vector>
+
 #include "absl/status/status.h"
 #include "attnd/v1/attnd.pb.h"
 #include "server/ops/call_monitor.h"
+#include "server/rpc/slice_writer.h"
 #include "server/rpc/text_job.h"
 
 namespace attnd {
@@ -14,18 +17,19 @@ class EmbedJob {
  public:
   EmbedJob(ServerContext& context, const CallOrigin& origin) : job_(context, origin) {}
 
-  // Reads `request` before it returns. `done` is called exactly once; when OK, response() is complete but for its
-  // timings.
+  // Reads `request` before it returns. `done` is called exactly once; when OK, the response is complete but for
+  // its timings.
   void Start(const v1::EmbedRequest& request, TextJob::Done done);
   void Cancel() { job_.Cancel(); }
 
   // Tells `monitor` whose call it is, where the request names a model that exists.
   void NameModel(CallMonitor& monitor) const {
-    if (job_.has_model()) monitor.SetModel(job_.served());
+    if (job_.has_model()) monitor.SetModel(job_.served_model());
   }
   // After `done`, once: ends the last stage, writes the timings into the response and tells `monitor`.
   void Report(CallMonitor& monitor);
-  v1::EmbedResponse& response() { return response_; }
+  // After Report, once: the bytes of the response.
+  void Write(SliceWriter& writer);
 
  private:
   absl::Status Prepare(const v1::EmbedRequest& request);
@@ -34,6 +38,7 @@ class EmbedJob {
 
   TextJob job_;
   v1::EmbedResponse response_;
+  std::vector<AlignedBuffer<uint8_t>> map_data_;  // [texts], or empty where no attention was asked for
 };
 
 }  // namespace attnd

@@ -25,14 +25,15 @@ class EmbedStreamJob : public StreamJob {
     v1::EmbedStreamResponse reply;
     reply.set_id(message_.id());
     job_.NameModel(monitor);
-    if (status.ok()) {
-      job_.Report(monitor);
-      reply.mutable_response()->Swap(&job_.response());
-    } else {
+    if (!status.ok()) {
       monitor.ItemFailed(status);
       *reply.mutable_error() = ToRpcStatus(status);
+      return SerializeMessage(reply);
     }
-    return SerializeMessage(reply);
+    job_.Report(monitor);
+    SliceWriter response;
+    job_.Write(response);
+    return response.FinishWithin(reply, v1::EmbedStreamResponse::kResponseFieldNumber);
   }
 
  private:

@@ -13,7 +13,7 @@ namespace attnd {
 void EstimateCall::Run() {
   if (const absl::Status status = Estimate(); !status.ok()) return Fail(status);
   job_.EndRespond();
-  monitor_.SetModel(job_.served());
+  monitor_.SetModel(job_.served_model());
   monitor_.Observe(job_.times(), 1, response_.tokens());
   Respond(response_);
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/base/cpu.h"
+#include "server/rpc/task_check.h"
 
 namespace attnd {
 namespace {
@@ -13,16 +14,16 @@ const char* PoolingName(PoolingMode mode) {
 
 void FillModelInfo(const ServedModel& served, v1::ModelInfo& info) {
   info.set_name(served.name);
-  info.set_precision(served.precision);
-  info.set_cpu_path(std::string(CpuPathName()));
+  info.set_precision(served.precision_name());
+  info.set_cpu_path(served.cpu_path());
   if (served.model == nullptr) {  // the built-in operator
     info.set_architecture("attention");
     info.add_calls("ComputeAttention");
     return;
   }
   const ModelConfig& config = served.model->config;
-  info.set_architecture(config.architectures.empty() ? config.model_type : config.architectures[0]);
-  info.set_dimensions(config.hidden_size);
+  info.set_architecture(served.architecture());
+  info.set_dimensions(config.embedding_size);
   info.set_layers(config.layers);
   info.set_heads(config.heads);
   info.set_max_tokens(config.max_tokens);
@@ -30,17 +31,25 @@ void FillModelInfo(const ServedModel& served, v1::ModelInfo& info) {
   info.set_pooling(PoolingName(config.pooling.mode));
   info.set_normalize(config.pooling.normalize);
   info.set_weight_bytes(static_cast<uint64_t>(served.model->weight_bytes));
+  info.set_task(std::string(TaskName(config)));
+  info.mutable_prompts()->insert(config.prompts.begin(), config.prompts.end());
+  info.set_default_prompt(config.default_prompt_name);
+  info.mutable_labels()->Add(config.labels.begin(), config.labels.end());
   for (const char* call : {"Embed", "EmbedStream", "Attend", "EstimateAttention", "Tokenize", "Detokenize"}) {
     info.add_calls(call);
   }
+  if (config.task == Task::kClassify) info.add_calls("Classify");
+  if (IsReranker(config)) info.add_calls("Rerank");
+  if (config.task == Task::kTokenClassify) info.add_calls("TokenClassify");
+  if (config.task == Task::kFillMask) info.add_calls("FillMask");
 }
 
 }  // namespace
 
 void ListModelsCall::Run() {
   Response response;
-  for (const ServedModel& model : context_.models.models()) FillModelInfo(model, *response.add_models());
-  FillModelInfo(context_.models.attention(), *response.add_models());
+  for (const ServedModelPtr& model : context_.models.models()) FillModelInfo(*model, *response.add_models());
+  FillModelInfo(*context_.models.attention(), *response.add_models());
   response.set_server_version(std::string(kServerVersion));
   v1::ServerLimits& limits = *response.mutable_limits();
   limits.set_max_texts_per_call(static_cast<uint32_t>(context_.limits.max_texts_per_call));
@@ -53,11 +62,11 @@ void ListModelsCall::Run() {
 }
 
 void GetModelCall::Run() {
-  const ServedModel* served = context_.models.Find(request_.model());
+  ServedModelPtr served = context_.models.Find(request_.model());
   if (served == nullptr) {
-    const auto resolved = context_.models.Resolve(request_.model());
+    auto resolved = context_.models.Resolve(request_.model());
     if (!resolved.ok()) return Fail(WithField(resolved.status(), "model"));
-    served = *resolved;
+    served = *std::move(resolved);
   }
   Response response;
   FillModelInfo(*served, response);

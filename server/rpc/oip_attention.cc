@@ -15,9 +15,9 @@ namespace {
 
 class OipAttentionCall : public OipCall {
  public:
-  OipAttentionCall(ServerContext& context, const CallOrigin& origin, const ServedModel& model,
+  OipAttentionCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
                    const inference::ModelInferRequest& request)
-      : OipCall(model, request), op_(context, origin) {}
+      : OipCall(std::move(model), request), op_(context, origin) {}
 
   void Start(Done done) override {
     if (absl::Status status = Prepare(); !status.ok()) return std::move(done)(status);
@@ -60,7 +60,7 @@ absl::Status OipAttentionCall::Prepare() {
   const OipInput& key = *inputs->Find("key");
   const OipInput& value = *inputs->Find("value");
   const OipInput* mask = inputs->Find("mask");
-  const auto wanted = ReadOipOutputs(request_, kOipAttentionOutputs, 1);
+  const auto wanted = ReadOipOutputs(request_, kOipAttentionOutputs, 0);
   if (!wanted.ok()) return wanted.status();
 
   AttentionOpShapes shapes{.query = query.shape(), .key = key.shape(), .value = value.shape()};
@@ -89,9 +89,9 @@ absl::Status OipAttentionCall::Prepare() {
 
 }  // namespace
 
-std::unique_ptr<OipCall> MakeOipAttentionCall(ServerContext& context, const CallOrigin& origin,
-                                              const ServedModel& model, const inference::ModelInferRequest& request) {
-  return std::make_unique<OipAttentionCall>(context, origin, model, request);
+std::unique_ptr<OipCall> MakeOipAttentionCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
+                                              const inference::ModelInferRequest& request) {
+  return std::make_unique<OipAttentionCall>(context, origin, std::move(model), request);
 }
 
 }  // namespace attnd

@@ -1,6 +1,7 @@
 #include "server/rpc/oip_call.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/ops/status.h"
@@ -8,27 +9,20 @@
 
 namespace attnd {
 
-OipCall::OipCall(const ServedModel& model, const inference::ModelInferRequest& request)
-    : model_(model), request_(request) {
-  response_.set_model_name(model.name);
+OipCall::OipCall(ServedModelPtr model, const inference::ModelInferRequest& request)
+    : model_(std::move(model)), request_(request) {
+  response_.set_model_name(model_->name);
   response_.set_model_version("1");
   response_.set_id(request.id());
 }
 
-absl::StatusOr<const ServedModel*> FindOipModel(ServerContext& context, const std::string& name,
-                                                const std::string& version) {
-  const ServedModel* model = context.models.Find(name);
+absl::StatusOr<ServedModelPtr> FindOipModel(ServerContext& context, const std::string& name,
+                                            const std::string& version) {
+  ServedModelPtr model = context.models.Find(name);
   if (model == nullptr) {
-    std::string known;
-    for (const ServedModel& other : context.models.models()) {
-      if (known.size() > 300) {
-        absl::StrAppend(&known, "..., ");
-        break;
-      }
-      absl::StrAppend(&known, other.name, ", ");
-    }
-    return absl::NotFoundError(
-        absl::StrCat("no such model; served are: ", known, context.models.attention().name, " (built in)"));
+    const std::string known = context.models.Names();
+    return absl::NotFoundError(absl::StrCat("no such model; served are: ", known, known.empty() ? "" : ", ",
+                                            context.models.attention()->name, " (built in)"));
   }
   if (!version.empty() && version != "1") {
     return absl::NotFoundError(absl::StrCat("model ", model->name, " has the one version 1"));
@@ -44,8 +38,8 @@ absl::StatusOr<std::unique_ptr<OipCall>> OipCall::Make(ServerContext& context, c
   if (!timeout.ok()) return timeout.status();
   CallOrigin bounded = origin;
   if (timeout->has_value()) bounded.deadline = std::min(origin.deadline, origin.start + **timeout);
-  return (*model)->model == nullptr ? MakeOipAttentionCall(context, bounded, **model, request)
-                                    : MakeOipEncoderCall(context, bounded, **model, request);
+  return (*model)->model == nullptr ? MakeOipAttentionCall(context, bounded, *std::move(model), request)
+                                    : MakeOipEncoderCall(context, bounded, *std::move(model), request);
 }
 
 }  // namespace attnd

@@ -34,24 +34,24 @@ class OipCall {
   inference::ModelInferResponse& response() { return response_; }
   virtual void Observe(CallMonitor& monitor) const = 0;
   virtual const StageTimes& times() const = 0;  // also where it went wrong
-  const ServedModel& model() const { return model_; }
+  const ServedModelPtr& model() const { return model_; }
 
  protected:
-  OipCall(const ServedModel& model, const inference::ModelInferRequest& request);
+  OipCall(ServedModelPtr model, const inference::ModelInferRequest& request);
 
-  const ServedModel& model_;
+  const ServedModelPtr model_;
   const inference::ModelInferRequest& request_;
   inference::ModelInferResponse response_;
 };
 
 // The model a request names, with the version checked ("1" or none). kNotFound, listing what there is.
-absl::StatusOr<const ServedModel*> FindOipModel(ServerContext& context, const std::string& name,
-                                                const std::string& version);
+absl::StatusOr<ServedModelPtr> FindOipModel(ServerContext& context, const std::string& name,
+                                            const std::string& version);
 
-std::unique_ptr<OipCall> MakeOipEncoderCall(ServerContext& context, const CallOrigin& origin, const ServedModel& model,
+std::unique_ptr<OipCall> MakeOipEncoderCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
                                             const inference::ModelInferRequest& request);
-std::unique_ptr<OipCall> MakeOipAttentionCall(ServerContext& context, const CallOrigin& origin,
-                                              const ServedModel& model, const inference::ModelInferRequest& request);
+std::unique_ptr<OipCall> MakeOipAttentionCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
+                                              const inference::ModelInferRequest& request);
 
 }  // namespace attnd
 

@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/cpu.h"
 #include "server/rpc/oip_attention.h"
 #include "server/rpc/oip_encoder.h"
 #include "server/rpc/oip_tensors.h"
+#include "server/rpc/task_check.h"
 
 namespace attnd {
 namespace {
@@ -46,32 +48,43 @@ ModelText DescribeOperator() {
 ModelText DescribeEncoder(const ServedModel& model) {
   const ModelConfig& config = model.model->config;
   const int64_t hidden = config.hidden_size, layers = config.layers, heads = config.heads;
+  const int64_t labels = config.logit_columns();
   const auto pooling = config.pooling.mode == PoolingMode::kMean  ? "mean"
                        : config.pooling.mode == PoolingMode::kCls ? "cls"
                                                                   : "max";
-  return {.platform = "attnd_encoder",
-          .batches = true,
-          .inputs = {{"text", OipType::kBytes, {kAny, 1}, true},
-                     {"input_ids", OipType::kInt64, {kAny, kAny}, true},
-                     {"attention_mask", OipType::kInt64, {kAny, kAny}, true},
-                     {"token_type_ids", OipType::kInt64, {kAny, kAny}, true}},
-          .outputs = {{kOipEncoderOutputs[kOutEmbedding], OipType::kFp32, {kAny, hidden}},
-                      {kOipEncoderOutputs[kOutLastHidden], OipType::kFp32, {kAny, kAny, hidden}},
-                      {kOipEncoderOutputs[kOutAttention], OipType::kFp32, {kAny, layers, heads, kAny, kAny}},
-                      {kOipEncoderOutputs[kOutEntropy], OipType::kFp32, {kAny, layers, heads, kAny}},
-                      {kOipEncoderOutputs[kOutTokenIds], OipType::kInt32, {kAny, kAny}},
-                      {kOipEncoderOutputs[kOutTokenCount], OipType::kInt32, {kAny}},
-                      {kOipEncoderOutputs[kOutTokens], OipType::kBytes, {kAny, kAny}},
-                      {kOipEncoderOutputs[kOutTokenSpans], OipType::kInt32, {kAny, kAny, 2}}},
-          .properties = {{"architecture", config.architectures.empty() ? config.model_type : config.architectures[0]},
-                         {"precision", model.precision},
-                         {"cpu_path", std::string(CpuPathName())},
-                         {"dimensions", absl::StrCat(hidden)},
-                         {"layers", absl::StrCat(layers)},
-                         {"heads", absl::StrCat(heads)},
-                         {"max_tokens", absl::StrCat(config.max_tokens)},
-                         {"pooling", pooling},
-                         {"normalize", config.pooling.normalize ? "true" : "false"}}};
+  ModelText text{.platform = "attnd_encoder",
+                 .batches = true,
+                 .inputs = {{"text", OipType::kBytes, {kAny, 1}, true},
+                            {"text_pair", OipType::kBytes, {kAny, 1}, true},
+                            {"input_ids", OipType::kInt64, {kAny, kAny}, true},
+                            {"attention_mask", OipType::kInt64, {kAny, kAny}, true},
+                            {"token_type_ids", OipType::kInt64, {kAny, kAny}, true}},
+                 .outputs = {{kOipEncoderOutputs[kOutEmbedding], OipType::kFp32, {kAny, config.embedding_size}},
+                             {kOipEncoderOutputs[kOutLastHidden], OipType::kFp32, {kAny, kAny, hidden}},
+                             {kOipEncoderOutputs[kOutAttention], OipType::kFp32, {kAny, layers, heads, kAny, kAny}},
+                             {kOipEncoderOutputs[kOutEntropy], OipType::kFp32, {kAny, layers, heads, kAny}},
+                             {kOipEncoderOutputs[kOutTokenIds], OipType::kInt32, {kAny, kAny}},
+                             {kOipEncoderOutputs[kOutTokenCount], OipType::kInt32, {kAny}},
+                             {kOipEncoderOutputs[kOutTokens], OipType::kBytes, {kAny, kAny}},
+                             {kOipEncoderOutputs[kOutTokenSpans], OipType::kInt32, {kAny, kAny, 2}}},
+                 .properties = {{"architecture", model.architecture()},
+                                {"task", std::string(TaskName(config))},
+                                {"precision", model.precision_name()},
+                                {"cpu_path", model.cpu_path()},
+                                {"dimensions", absl::StrCat(config.embedding_size)},
+                                {"layers", absl::StrCat(layers)},
+                                {"heads", absl::StrCat(heads)},
+                                {"max_tokens", absl::StrCat(config.max_tokens)},
+                                {"pooling", pooling},
+                                {"normalize", config.pooling.normalize ? "true" : "false"}}};
+  if (IsReranker(config)) text.inputs.push_back({"query", OipType::kBytes, {kAny, 1}, true});
+  if (labels == 0) return text;
+  TensorText scores{kOipEncoderOutputs[kOutScores], OipType::kFp32, {kAny, labels}};
+  if (config.task != Task::kClassify) scores.shape = {kAny, kAny, labels};
+  // The default output is the first one.
+  text.outputs.insert(DefaultOipOutput(config) == kOutScores ? text.outputs.begin() : text.outputs.end(), scores);
+  if (!config.labels.empty()) text.properties["labels"] = absl::StrJoin(config.labels, ",");
+  return text;
 }
 
 ModelText Describe(const ServedModel& model) {
@@ -111,7 +124,8 @@ void FillDuration(uint64_t count, uint64_t ns, inference::StatisticDuration& dur
 void DescribeServer(inference::ServerMetadataResponse& response) {
   response.set_name("attnd");
   response.set_version(std::string(kServerVersion));
-  for (const char* extension : {"binary_tensor_data", "model_configuration", "parameters", "statistics"}) {
+  for (const char* extension :
+       {"binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"}) {
     response.add_extensions(extension);
   }
 }
@@ -169,6 +183,14 @@ void DescribeStatistics(const ServedModel& model, inference::ModelStatistics& st
   FillDuration(succeeded, counters.output_ns.load(), *sums.mutable_compute_output());
   sums.mutable_cache_hit();
   sums.mutable_cache_miss();
+  for (const auto& [sequences, sum] : counters.BatchSums()) {
+    inference::InferBatchStatistics& batch = *statistics.add_batch_stats();
+    batch.set_batch_size(static_cast<uint64_t>(sequences));
+    FillDuration(sum.batches, sum.compute_ns, *batch.mutable_compute_infer());
+    // Input and output are work of calls, not of batches.
+    FillDuration(sum.batches, 0, *batch.mutable_compute_input());
+    FillDuration(sum.batches, 0, *batch.mutable_compute_output());
+  }
   if (model.model == nullptr) return;
   inference::MemoryUsage& memory = *statistics.add_memory_usage();
   memory.set_type("CPU");

@@ -9,16 +9,27 @@
 #include "server/ops/status.h"
 #include "server/rpc/oip_parameters.h"
 #include "server/rpc/oip_tensors.h"
+#include "server/rpc/prompt.h"
+#include "server/rpc/task_check.h"
 
 namespace attnd {
 namespace {
 
-const std::vector<OipInputSpec>& Specs() {
-  static const auto* specs = new std::vector<OipInputSpec>{{"text", {OipType::kBytes}},
-                                                           {"input_ids", {OipType::kInt32, OipType::kInt64}},
-                                                           {"attention_mask", {OipType::kInt32, OipType::kInt64}},
-                                                           {"token_type_ids", {OipType::kInt32, OipType::kInt64}}};
-  return *specs;
+std::vector<OipInputSpec> Specs(const ModelConfig& config) {
+  const std::vector<OipType> integers = {OipType::kInt32, OipType::kInt64};
+  std::vector<OipInputSpec> specs = {{"text", {OipType::kBytes}},
+                                     {"text_pair", {OipType::kBytes}},
+                                     {"input_ids", integers},
+                                     {"attention_mask", integers},
+                                     {"token_type_ids", integers}};
+  if (IsReranker(config)) specs.push_back({"query", {OipType::kBytes}});
+  return specs;
+}
+
+// The elements of a [n] or [n, 1] tensor.
+absl::StatusOr<std::vector<absl::string_view>> Texts(const OipInput& input) {
+  if (input.rank() > 2 || (input.rank() == 2 && input.shape()[1] != 1)) return input.ShapeError("[n] or [n, 1]");
+  return input.ByteStrings();
 }
 
 // The tokens of each row: the leading ones of the mask.
@@ -75,20 +86,45 @@ absl::Status ReadIds(const OipInputs& inputs, const OipInput& ids, OipEncoderReq
   return absl::OkStatus();
 }
 
-absl::Status ReadInputs(const inference::ModelInferRequest& message, OipEncoderRequest& request) {
-  const auto inputs = OipInputs::Read(message, Specs());
+absl::Status ReadTexts(const OipInputs& inputs, const OipInput& text, OipEncoderRequest& request) {
+  auto texts = Texts(text);
+  if (!texts.ok()) return texts.status();
+  request.texts = *std::move(texts);
+  for (const absl::string_view name : {"input_ids", "attention_mask", "token_type_ids"}) {
+    if (inputs.Find(name) == nullptr) continue;
+    return FieldError("inputs", absl::StrCat("text goes without ", name, ": the model's tokenizer makes it"));
+  }
+  const OipInput* pair = inputs.Find("text_pair");
+  const OipInput* query = inputs.Find("query");
+  if (pair != nullptr && query != nullptr) return FieldError("inputs", "query and text_pair exclude each other");
+  if (pair != nullptr) {
+    auto pairs = Texts(*pair);
+    if (!pairs.ok()) return pairs.status();
+    if (pairs->size() != request.texts.size()) return pair->ShapeError("that of text");
+    request.text_pairs = *std::move(pairs);
+  }
+  if (query != nullptr) {
+    const auto queries = Texts(*query);
+    if (!queries.ok()) return queries.status();
+    if (queries->size() != 1) return query->ShapeError("[1]");
+    request.query = (*queries)[0];
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadInputs(const inference::ModelInferRequest& message, const ModelConfig& config,
+                        OipEncoderRequest& request) {
+  const std::vector<OipInputSpec> specs = Specs(config);
+  const auto inputs = OipInputs::Read(message, specs);
   if (!inputs.ok()) return inputs.status();
   const OipInput* text = inputs->Find("text");
   const OipInput* ids = inputs->Find("input_ids");
   if (text == nullptr && ids == nullptr) return FieldError("inputs", "text or input_ids is needed");
-  if (text == nullptr) return ReadIds(*inputs, *ids, request);
-  if (message.inputs_size() > 1)
-    return FieldError("inputs", "text stands alone: the model's tokenizer makes the others");
-  if (text->rank() > 2 || (text->rank() == 2 && text->shape()[1] != 1)) return text->ShapeError("[n] or [n, 1]");
-  auto texts = text->ByteStrings();
-  if (!texts.ok()) return texts.status();
-  request.texts = *std::move(texts);
-  return absl::OkStatus();
+  if (text != nullptr) return ReadTexts(*inputs, *text, request);
+  for (const absl::string_view name : {"text_pair", "query"}) {
+    if (inputs->Find(name) != nullptr) return FieldError("inputs", absl::StrCat(name, " goes with text"));
+  }
+  return ReadIds(*inputs, *ids, request);
 }
 
 absl::StatusOr<Truncate> ReadTruncate(const OipParameters& parameters, bool is_text) {
@@ -99,6 +135,21 @@ absl::StatusOr<Truncate> ReadTruncate(const OipParameters& parameters, bool is_t
   if (**text == "end") return Truncate::kEnd;
   if (**text == "start") return Truncate::kStart;
   return FieldError("parameters.truncate", R"(it must be "refuse", "end" or "start")");
+}
+
+// Texts to embed may have one; pairs and ids have none.
+absl::Status ReadPrompt(const OipParameters& parameters, const ModelConfig& config, OipEncoderRequest& request) {
+  const auto name = parameters.Text("prompt_name");
+  if (!name.ok()) return name.status();
+  const auto prompt = parameters.Text("prompt");
+  if (!prompt.ok()) return prompt.status();
+  if (request.texts.empty() || !request.text_pairs.empty() || request.query.has_value()) {
+    if (!name->has_value() && !prompt->has_value()) return absl::OkStatus();
+    return FieldError(name->has_value() ? "parameters.prompt_name" : "parameters.prompt", "it goes with text alone");
+  }
+  auto found = FindPrompt(config, *name, *prompt, "parameters.");
+  if (found.ok()) request.prompt = *std::move(found);
+  return found.status();
 }
 
 // "heads: ..." of HeadSelection as an error of the parameter "heads".
@@ -117,19 +168,26 @@ absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::Model
                                                           const ModelConfig& config) {
   OipEncoderRequest request{.selection = HeadSelection::All(config.layers, config.heads)};
   const OipParameters parameters(message);
-  if (absl::Status status = parameters.RefuseOthers({"layers", "heads", "truncate", "normalize"}); !status.ok()) {
+  if (absl::Status status =
+          parameters.RefuseOthers({"layers", "heads", "truncate", "normalize", "raw_scores", "prompt_name", "prompt"});
+      !status.ok()) {
     return status;
   }
-  auto outputs = ReadOipOutputs(message, kOipEncoderOutputs, 1);
+  auto outputs = ReadOipOutputs(message, OipEncoderOutputs(config), DefaultOipOutput(config));
   if (!outputs.ok()) return outputs.status();
   request.outputs = *std::move(outputs);
-  if (absl::Status status = ReadInputs(message, request); !status.ok()) return status;
+  request.outputs.resize(kOipEncoderOutputs.size());
+  if (absl::Status status = ReadInputs(message, config, request); !status.ok()) return status;
   const auto truncate = ReadTruncate(parameters, !request.texts.empty());
   if (!truncate.ok()) return truncate.status();
   request.truncate = *truncate;
   const auto normalize = parameters.Bool("normalize");
   if (!normalize.ok()) return normalize.status();
   request.normalize = *normalize;
+  const auto raw_scores = parameters.Bool("raw_scores");
+  if (!raw_scores.ok()) return raw_scores.status();
+  request.raw_scores = raw_scores->value_or(false);
+  if (absl::Status status = ReadPrompt(parameters, config, request); !status.ok()) return status;
   const auto layers = parameters.Text("layers");
   if (!layers.ok()) return layers.status();
   const auto heads = parameters.Text("heads");

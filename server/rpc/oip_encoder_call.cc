@@ -13,6 +13,8 @@
 #include "server/rpc/oip_call.h"
 #include "server/rpc/oip_encoder.h"
 #include "server/rpc/oip_tensors.h"
+#include "server/rpc/prompt.h"
+#include "server/rpc/scores.h"
 
 namespace attnd {
 namespace {
@@ -26,24 +28,19 @@ int64_t SelectedLayers(const HeadSelection& selection) {
 
 class OipEncoderCall : public OipCall {
  public:
-  OipEncoderCall(ServerContext& context, const CallOrigin& origin, const ServedModel& model,
+  OipEncoderCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
                  const inference::ModelInferRequest& request)
-      : OipCall(model, request), context_(context), job_(context, origin) {}
+      : OipCall(std::move(model), request), context_(context), job_(context, origin) {}
 
   void Start(Done done) override;
   void Cancel() override { job_.Cancel(); }
   const StageTimes& times() const override { return job_.times(); }
-  void Observe(CallMonitor& monitor) const override {
-    monitor.Observe(job_.times(), texts_, job_.tokens());
-    if (!job_.attention_layout().empty()) {
-      monitor.ObserveAttention(job_.attention_layout(), job_.attention_bytes(), job_.attention_time());
-    }
-  }
+  void Observe(CallMonitor& monitor) const override { job_.Observe(monitor); }
 
  private:
   absl::Status Prepare();
   absl::Status TakeSequences();
-  absl::Status CheckSizes() const;
+  absl::Status CheckSizes();
   absl::Status PlanAttention();
   void SetOutputs();
 
@@ -53,6 +50,8 @@ class OipEncoderCall : public OipCall {
     const OipType type = std::is_same_v<T, float> ? OipType::kFp32 : OipType::kInt32;
     return reinterpret_cast<T*>(AddOipOutput(kOipEncoderOutputs[output], type, Shape(output), response_));
   }
+  int64_t PaddedScores() const;
+  void MakeScores();
   void AddResults();
   void AddAttention();
   void AddTokens();
@@ -63,8 +62,9 @@ class OipEncoderCall : public OipCall {
   int64_t texts_ = 0;
   int64_t length_ = 0;                // tokens of the longest sequence
   AlignedBuffer<float> last_hidden_;  // [tokens of all sequences, hidden]; untouched until the model runs
+  float* scores_ = nullptr;           // Shape(kOutScores), in the response
 
-  const ModelConfig& job_config() const { return model_.model->config; }
+  const ModelConfig& job_config() const { return model_->model->config; }
 };
 
 void OipEncoderCall::Start(Done done) {
@@ -85,7 +85,7 @@ void OipEncoderCall::Start(Done done) {
 }
 
 absl::Status OipEncoderCall::Prepare() {
-  if (absl::Status status = job_.ResolveModel(model_.name, "model_name"); !status.ok()) return status;
+  job_.UseModel(model_);
   auto asked = OipEncoderRequest::Read(request_, job_config());
   if (!asked.ok()) return asked.status();
   asked_ = *std::move(asked);
@@ -97,8 +97,17 @@ absl::Status OipEncoderCall::Prepare() {
 }
 
 absl::Status OipEncoderCall::TakeSequences() {
-  absl::Status status = asked_.ids.empty() ? job_.Tokenise(asked_.texts, asked_.truncate, "text")
-                                           : job_.TakeIds(std::move(asked_.ids), "input_ids");
+  absl::Status status;
+  if (!asked_.ids.empty()) {
+    status = job_.TakeIds(std::move(asked_.ids), "input_ids");
+  } else if (asked_.query.has_value()) {
+    status = job_.TokenisePairs({*asked_.query}, "query", asked_.texts, "text", asked_.truncate);
+  } else if (!asked_.text_pairs.empty()) {
+    status = job_.TokenisePairs(asked_.texts, "text", asked_.text_pairs, "text_pair", asked_.truncate);
+  } else {
+    std::vector<std::string> prompted;
+    status = job_.Tokenise(WithPrompt(asked_.prompt, asked_.texts, prompted), asked_.truncate, "text");
+  }
   if (!status.ok()) return status;
   std::vector<TextSequence>& sequences = job_.sequences();
   for (size_t i = 0; i < asked_.type_ids.size(); ++i) {
@@ -113,17 +122,17 @@ absl::Status OipEncoderCall::TakeSequences() {
 }
 
 // The padded sizes, which may be far above those of the sequences themselves.
-absl::Status OipEncoderCall::CheckSizes() const {
+absl::Status OipEncoderCall::CheckSizes() {
   const int64_t limit = context_.limits.max_attention_bytes;
   int64_t total = 0;
   for (const OipEncoderOutput output :
-       {kOutLastHidden, kOutAttention, kOutEntropy, kOutTokenIds, kOutTokens, kOutTokenSpans}) {
+       {kOutLastHidden, kOutAttention, kOutEntropy, kOutTokenIds, kOutTokens, kOutTokenSpans, kOutScores}) {
     if (!asked_.Wants(output)) continue;
     if (__builtin_add_overflow(total, OipBytes(OipType::kFp32, Shape(output)), &total)) {
       total = std::numeric_limits<int64_t>::max();
     }
   }
-  if (total <= limit) return absl::OkStatus();
+  if (total <= limit) return job_.HoldMemory(total);
   return WithReason(
       absl::ResourceExhaustedError(absl::StrCat("outputs: ", texts_, " texts padded to ", length_, " tokens need ",
                                                 total, " bytes, the limit is ", limit,
@@ -146,14 +155,19 @@ absl::Status OipEncoderCall::PlanAttention() {
 
 void OipEncoderCall::SetOutputs() {
   const int64_t hidden = job_config().hidden_size;
+  const int64_t dimensions = job_config().embedding_size;
   float* embedding = asked_.Wants(kOutEmbedding) ? Add<float>(kOutEmbedding) : nullptr;
+  scores_ = asked_.Wants(kOutScores) ? Add<float>(kOutScores) : nullptr;
+  float* logits = scores_;
   if (asked_.Wants(kOutLastHidden)) last_hidden_.Reserve(static_cast<size_t>(job_.tokens() * hidden));
   float* last_hidden = last_hidden_.data();
   for (TextSequence& sequence : job_.sequences()) {
     sequence.normalize = asked_.normalize;
     sequence.embedding = embedding;
     sequence.last_hidden = last_hidden;
-    if (embedding != nullptr) embedding += hidden;
+    sequence.logits = logits;
+    if (embedding != nullptr) embedding += dimensions;
+    if (logits != nullptr) logits += PaddedScores();
     if (last_hidden != nullptr) last_hidden += sequence.encoding.tokens() * hidden;
   }
 }
@@ -163,7 +177,7 @@ std::vector<int64_t> OipEncoderCall::Shape(OipEncoderOutput output) const {
   const int64_t heads = asked_.selection.size() / layers;
   switch (output) {
     case kOutEmbedding:
-      return {texts_, job_config().hidden_size};
+      return {texts_, job_config().embedding_size};
     case kOutLastHidden:
       return {texts_, length_, job_config().hidden_size};
     case kOutAttention:
@@ -177,11 +191,37 @@ std::vector<int64_t> OipEncoderCall::Shape(OipEncoderOutput output) const {
       return {texts_};
     case kOutTokenSpans:
       return {texts_, length_, 2};
+    case kOutScores:
+      if (asked_.query.has_value()) return {texts_};
+      if (job_config().task == Task::kClassify) return {texts_, job_config().logit_columns()};
+      return {texts_, length_, job_config().logit_columns()};
   }
   return {};
 }
 
-// All but the embedding, which the model wrote into the response itself.
+// Numbers of one text in the scores.
+int64_t OipEncoderCall::PaddedScores() const {
+  return (job_config().task == Task::kClassify ? 1 : length_) * job_config().logit_columns();
+}
+
+// The model wrote logits where the scores go.
+void OipEncoderCall::MakeScores() {
+  if (asked_.raw_scores) return;
+  const auto columns = static_cast<size_t>(job_config().logit_columns());
+  for (const TextSequence& sequence : job_.sequences()) {
+    if (asked_.query.has_value()) {
+      Sigmoid({sequence.logits, columns});
+    } else if (job_config().task == Task::kClassify) {
+      ToScores(job_config().problem_type, {sequence.logits, columns});
+    } else {
+      for (int64_t row = 0; row < job_.LogitRows(sequence); ++row) {
+        Softmax({sequence.logits + row * static_cast<int64_t>(columns), columns});
+      }
+    }
+  }
+}
+
+// All but the embedding and the scores, which the model wrote into the response itself.
 void OipEncoderCall::AddResults() {
   if (asked_.Wants(kOutLastHidden)) {
     const int64_t hidden = job_config().hidden_size;
@@ -195,6 +235,7 @@ void OipEncoderCall::AddResults() {
     }
     last_hidden_ = {};
   }
+  if (scores_ != nullptr) MakeScores();
   AddAttention();
   AddTokens();
 }
@@ -243,7 +284,7 @@ void OipEncoderCall::AddTokens() {
     auto row = tokens.begin();
     for (const TextSequence& sequence : job_.sequences()) {
       std::transform(sequence.encoding.ids.begin(), sequence.encoding.ids.end(), row,
-                     [this](int32_t id) { return model_.model->tokenizer->TokenText(id); });
+                     [this](int32_t id) { return model_->model->tokenizer->TokenText(id); });
       row += length_;
     }
     AddOipByteStrings(kOipEncoderOutputs[kOutTokens], Shape(kOutTokens), tokens, response_);
@@ -263,9 +304,9 @@ void OipEncoderCall::AddTokens() {
 
 }  // namespace
 
-std::unique_ptr<OipCall> MakeOipEncoderCall(ServerContext& context, const CallOrigin& origin, const ServedModel& model,
+std::unique_ptr<OipCall> MakeOipEncoderCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
                                             const inference::ModelInferRequest& request) {
-  return std::make_unique<OipEncoderCall>(context, origin, model, request);
+  return std::make_unique<OipEncoderCall>(context, origin, std::move(model), request);
 }
 
 }  // namespace attnd

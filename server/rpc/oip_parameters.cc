@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/ops/status.h"
@@ -46,7 +48,11 @@ absl::Status OipParameters::RefuseOthers(absl::Span<const absl::string_view> kno
         std::any_of(std::begin(kOfEveryModel), std::end(kOfEveryModel), is)) {
       continue;
     }
-    return FieldError("parameters",
+    // Named where it is a name; anything else is the caller's text.
+    const bool is_name = name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+                           return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
+                         });
+    return FieldError(is_name ? absl::StrCat("parameters.", name) : "parameters",
                       absl::StrCat("unknown; the model takes ", absl::StrJoin(known, ", "), " and timeout"));
   }
   return absl::OkStatus();

@@ -92,8 +92,8 @@ absl::Status ModelConfiguration(ServerContext& context, const inference::ModelCo
 absl::Status ModelStatistics(ServerContext& context, const inference::ModelStatisticsRequest& request,
                              inference::ModelStatisticsResponse& response) {
   if (request.name().empty()) {
-    for (const ServedModel& model : context.models.models()) DescribeStatistics(model, *response.add_model_stats());
-    DescribeStatistics(context.models.attention(), *response.add_model_stats());
+    for (const ServedModelPtr& model : context.models.models()) DescribeStatistics(*model, *response.add_model_stats());
+    DescribeStatistics(*context.models.attention(), *response.add_model_stats());
     return absl::OkStatus();
   }
   const auto model = FindOipModel(context, request.name(), request.version());
@@ -101,31 +101,45 @@ absl::Status ModelStatistics(ServerContext& context, const inference::ModelStati
   return model.status();
 }
 
-absl::Status RepositoryIndex(ServerContext& context, const inference::RepositoryIndexRequest&,
+absl::Status RepositoryIndex(ServerContext& context, const inference::RepositoryIndexRequest& request,
                              inference::RepositoryIndexResponse& response) {
-  const auto add = [&](const ServedModel& model) {
+  const auto add = [&](const std::string& name, bool ready, const std::string& reason) {
+    if (request.ready() && !ready) return;
     auto* entry = response.add_models();
-    entry->set_name(model.name);
-    entry->set_version("1");
-    entry->set_state("READY");
+    entry->set_name(name);
+    entry->set_version(ready ? "1" : "");
+    entry->set_state(ready ? "READY" : "UNAVAILABLE");
+    entry->set_reason(reason);
   };
-  for (const ServedModel& model : context.models.models()) add(model);
-  add(context.models.attention());
+  for (const ModelRepository::Entry& entry : context.repository.Index()) add(entry.name, entry.ready, entry.reason);
+  add(context.models.attention()->name, true, "");
   return absl::OkStatus();
 }
 
-absl::Status ModelControl() {
-  return absl::UnimplementedError(
-      "models are chosen at the start, by attnd --model NAME=DIR; none is loaded or unloaded");
-}
-absl::Status RepositoryModelLoad(ServerContext&, const inference::RepositoryModelLoadRequest&,
-                                 inference::RepositoryModelLoadResponse&) {
-  return ModelControl();
-}
-absl::Status RepositoryModelUnload(ServerContext&, const inference::RepositoryModelUnloadRequest&,
-                                   inference::RepositoryModelUnloadResponse&) {
-  return ModelControl();
-}
+// RepositoryModelLoad and RepositoryModelUnload: answered when it is done, by the repository's thread.
+template <typename Request, typename Response,
+          void (ModelRepository::*kTask)(const std::string&, ModelRepository::Done)>
+class RepositoryCall : public UnaryCall<Request, Response> {
+ public:
+  using UnaryCall<Request, Response>::UnaryCall;
+
+ private:
+  void Run() override {
+    // Triton's parameters would bring a configuration or files.
+    for (const auto& parameter : this->request_.parameters()) {
+      if (parameter.first == "unload_dependents") continue;
+      return this->Fail(FieldError("parameters", "no parameter is supported: the model is what its folder holds"));
+    }
+    (this->context_.repository.*kTask)(this->request_.model_name(), [this](const absl::Status& status) {
+      if (!status.ok()) return this->Fail(WithField(status, "model_name"));
+      this->Respond(Response());
+    });
+  }
+};
+using LoadCall = RepositoryCall<inference::RepositoryModelLoadRequest, inference::RepositoryModelLoadResponse,
+                                &ModelRepository::Load>;
+using UnloadCall = RepositoryCall<inference::RepositoryModelUnloadRequest, inference::RepositoryModelUnloadResponse,
+                                  &ModelRepository::Unload>;
 
 using Base = inference::GRPCInferenceService;
 // clang-format off
@@ -165,6 +179,12 @@ class InferenceService : public RawService {
   grpc::ServerUnaryReactor* ModelInfer(Call* call, const Bytes* request, Bytes* reply) override {
     return MakeCall<InferCall>(context_, infer_, call, request, reply);
   }
+  grpc::ServerUnaryReactor* RepositoryModelLoad(Call* call, const Bytes* request, Bytes* reply) override {
+    return MakeCall<LoadCall>(context_, load_, call, request, reply);
+  }
+  grpc::ServerUnaryReactor* RepositoryModelUnload(Call* call, const Bytes* request, Bytes* reply) override {
+    return MakeCall<UnloadCall>(context_, unload_, call, request, reply);
+  }
   grpc::ServerBidiReactor<Bytes, Bytes>* ModelStreamInfer(Call* call) override {
     return OrderedStream::Make<OipStream>(context_, stream_infer_, call);
   }
@@ -182,11 +202,11 @@ class InferenceService : public RawService {
   ATTND_OIP_QUERY(ModelConfig, attnd::ModelConfiguration);
   ATTND_OIP_QUERY(ModelStatistics, attnd::ModelStatistics);
   ATTND_OIP_QUERY(RepositoryIndex, attnd::RepositoryIndex);
-  ATTND_OIP_QUERY(RepositoryModelLoad, attnd::RepositoryModelLoad);
-  ATTND_OIP_QUERY(RepositoryModelUnload, attnd::RepositoryModelUnload);
 #undef ATTND_OIP_QUERY
 
   const MethodMetrics& infer_ = Method("ModelInfer");
+  const MethodMetrics& load_ = Method("RepositoryModelLoad");
+  const MethodMetrics& unload_ = Method("RepositoryModelUnload");
   const MethodMetrics& stream_infer_ = Method("ModelStreamInfer");
 };
 

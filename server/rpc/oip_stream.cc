@@ -48,7 +48,7 @@ grpc::ByteBuffer OipStreamJob::Reply(const absl::Status& status, CallMonitor& mo
   // A stream may use several models: each request counts for its own.
   if (call_ != nullptr) {
     const absl::Time now = absl::Now();
-    call_->model().counters->Add(status.ok(), now - start_, call_->times(), now);
+    call_->model()->counters->Add(status.ok(), now - start_, call_->times(), now);
   }
   if (status.ok()) {
     call_->Observe(monitor);
@@ -57,7 +57,7 @@ grpc::ByteBuffer OipStreamJob::Reply(const absl::Status& status, CallMonitor& mo
     monitor.ItemFailed(status);
     reply.set_error_message(ToRpcStatus(status).message());
     response.set_id(request_.id());
-    response.set_model_name(call_ == nullptr ? std::string() : call_->model().name);
+    response.set_model_name(call_ == nullptr ? std::string() : call_->model()->name);
   }
   const auto asked = request_.parameters().find(kAskFinal);
   if (asked != request_.parameters().end() && asked->second.bool_param()) {

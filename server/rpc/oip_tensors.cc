@@ -257,9 +257,9 @@ const OipInput* OipInputs::Find(absl::string_view name) const {
 }
 
 absl::StatusOr<std::vector<bool>> ReadOipOutputs(const inference::ModelInferRequest& request,
-                                                 absl::Span<const absl::string_view> known, int defaults) {
+                                                 absl::Span<const absl::string_view> known, int default_output) {
   std::vector<bool> wanted(known.size());
-  if (request.outputs_size() == 0) std::fill_n(wanted.begin(), defaults, true);
+  if (request.outputs_size() == 0) wanted[static_cast<size_t>(default_output)] = true;
   for (int i = 0; i < request.outputs_size(); ++i) {
     const auto& output = request.outputs(i);
     const auto found = std::find(known.begin(), known.end(), output.name());

@@ -71,10 +71,11 @@ class OipInputs {
   std::vector<OipInput> inputs_;
 };
 
-// Which of the outputs `known` are asked for: a flag for each. A request without a list gets the first `defaults` of
-// them. kInvalidArgument: unknown (listing what there is), twice, or with a parameter that asks for more than bytes.
+// Which of the outputs `known` are asked for: a flag for each. A request without a list gets the one at
+// `default_output`. kInvalidArgument: unknown (listing what there is), twice, or with a parameter that asks for more
+// than bytes.
 absl::StatusOr<std::vector<bool>> ReadOipOutputs(const inference::ModelInferRequest& request,
-                                                 absl::Span<const absl::string_view> known, int defaults);
+                                                 absl::Span<const absl::string_view> known, int default_output);
 
 // The product of `shape` times the bytes of an element; int64 max where that is more.
 int64_t OipBytes(OipType type, absl::Span<const int64_t> shape);

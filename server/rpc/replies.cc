@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/ops/status.h"
@@ -58,6 +59,7 @@ void FillTokens(const Encoding& encoding, const Tokenizer& tokenizer,
     token.set_end(static_cast<uint32_t>(encoding.spans[i].end));
     token.set_special(encoding.special[i] != 0);
     token.set_word(encoding.word_ids[i]);
+    token.set_part(encoding.sequence_ids[i] == 1 ? 1 : 0);
   }
 }
 
@@ -92,6 +94,16 @@ void FillAttentionHeader(const AttentionPlan& plan, v1::AttentionHeader& header)
   AddPart(v1::AttentionPart::KIND_VALUES, DtypeName(spec.dtype), layout.values, by_value, layout.value_bytes, header);
   AddPart(v1::AttentionPart::KIND_INDICES, layout.index_bytes == 2 ? "u16" : "u32", layout.indices, by_value,
           layout.index_bytes, header);
+}
+
+AlignedBuffer<uint8_t> FillAttention(TextSequence& sequence, const Tokenizer& tokenizer, v1::Attention& attention) {
+  FillAttentionHeader(*sequence.plan, *attention.mutable_header());
+  FillTokens(sequence.encoding, tokenizer, *attention.mutable_tokens());
+  AttentionResult result = std::move(sequence.attention);
+  if (sequence.plan->spec().statistics != 0) {
+    FillStatistics(*sequence.plan, std::move(result.statistics), *attention.mutable_statistics());
+  }
+  return std::move(result.data);
 }
 
 void FillStatistics(const AttentionPlan& plan, AttentionStatistics&& statistics, v1::AttentionStatistics& reply) {

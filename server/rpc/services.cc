@@ -10,6 +10,7 @@
 #include "server/rpc/estimate_call.h"
 #include "server/rpc/model_calls.h"
 #include "server/rpc/oip_service.h"
+#include "server/rpc/task_calls.h"
 #include "server/rpc/tokenize_calls.h"
 
 namespace attnd {
@@ -19,13 +20,17 @@ namespace {
 using RawService =
     v1::Attnd::WithRawCallbackMethod_Embed<
     v1::Attnd::WithRawCallbackMethod_EmbedStream<
+    v1::Attnd::WithRawCallbackMethod_Classify<
+    v1::Attnd::WithRawCallbackMethod_Rerank<
+    v1::Attnd::WithRawCallbackMethod_TokenClassify<
+    v1::Attnd::WithRawCallbackMethod_FillMask<
     v1::Attnd::WithRawCallbackMethod_Attend<
     v1::Attnd::WithRawCallbackMethod_EstimateAttention<
     v1::Attnd::WithRawCallbackMethod_ComputeAttention<
     v1::Attnd::WithRawCallbackMethod_Tokenize<
     v1::Attnd::WithRawCallbackMethod_Detokenize<
     v1::Attnd::WithRawCallbackMethod_ListModels<
-    v1::Attnd::WithRawCallbackMethod_GetModel<v1::Attnd::Service>>>>>>>>>;
+    v1::Attnd::WithRawCallbackMethod_GetModel<v1::Attnd::Service>>>>>>>>>>>>>;
 // clang-format on
 
 // attnd.v1.Attnd: each call is an object of its own.
@@ -44,6 +49,18 @@ class AttndService : public RawService {
   }
   grpc::ServerBidiReactor<Bytes, Bytes>* EmbedStream(Call* call) override {
     return EmbedStreamCall::Make(context_, embed_stream_, call);
+  }
+  grpc::ServerUnaryReactor* Classify(Call* call, const Bytes* request, Bytes* reply) override {
+    return MakeCall<ClassifyCall>(context_, classify_, call, request, reply);
+  }
+  grpc::ServerUnaryReactor* Rerank(Call* call, const Bytes* request, Bytes* reply) override {
+    return MakeCall<RerankCall>(context_, rerank_, call, request, reply);
+  }
+  grpc::ServerUnaryReactor* TokenClassify(Call* call, const Bytes* request, Bytes* reply) override {
+    return MakeCall<TokenClassifyCall>(context_, token_classify_, call, request, reply);
+  }
+  grpc::ServerUnaryReactor* FillMask(Call* call, const Bytes* request, Bytes* reply) override {
+    return MakeCall<FillMaskCall>(context_, fill_mask_, call, request, reply);
   }
   grpc::ServerWriteReactor<Bytes>* Attend(Call* call, const Bytes* request) override {
     auto* reactor = new AttendCall(context_, attend_, call);  // deletes itself in OnDone
@@ -72,6 +89,10 @@ class AttndService : public RawService {
   ServerContext& context_;
   const MethodMetrics& embed_ = Method("Embed");
   const MethodMetrics& embed_stream_ = Method("EmbedStream");
+  const MethodMetrics& classify_ = Method("Classify");
+  const MethodMetrics& rerank_ = Method("Rerank");
+  const MethodMetrics& token_classify_ = Method("TokenClassify");
+  const MethodMetrics& fill_mask_ = Method("FillMask");
   const MethodMetrics& attend_ = Method("Attend");
   const MethodMetrics& estimate_ = Method("EstimateAttention");
   const MethodMetrics& compute_ = Method("ComputeAttention");

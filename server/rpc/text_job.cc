@@ -4,17 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/engine/engine.h"
 #include "server/ops/status.h"
 #include "server/rpc/attention_spec.h"
 
 namespace attnd {
-namespace {
-
-// "texts[3]"
-std::string At(absl::string_view field, size_t i) { return absl::StrCat(field, "[", i, "]"); }
-
-}  // namespace
 
 absl::Time DeadlineOf(absl::Time deadline, absl::Time start, const Limits& limits) {
   return deadline == absl::InfiniteFuture() ? start + limits.default_deadline : deadline;
@@ -36,6 +29,8 @@ class TextJob::Item : public EncodeItem {
     }
     job.embedding = sequence_.embedding;
     job.last_hidden = sequence_.last_hidden;
+    job.logits = sequence_.logits;
+    job.logit_positions = sequence_.logit_positions;
     job.normalize = sequence_.normalize;
     return job;
   }
@@ -79,98 +74,13 @@ void TextJob::EndStage(absl::Duration& stage) {
 absl::Status TextJob::ResolveModel(absl::string_view name, absl::string_view field) {
   auto model = context_.models.Resolve(name);
   if (!model.ok()) return WithField(model.status(), field);
-  model_ = *model;
-  ticket_.model = model_->index;
+  UseModel(*std::move(model));
   return absl::OkStatus();
 }
 
-EncodeOptions TextJob::ModelOptions(Truncate truncate) const {
-  return {.max_tokens = config().max_tokens, .truncate = truncate};
-}
-
-absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field) {
-  if (absl::Status status = TokeniseOnly(texts, ModelOptions(truncate), field); !status.ok()) return status;
-  for (size_t i = 0; i < sequences_.size(); ++i) {
-    if (absl::Status status = CheckTokens(sequences_[i]); !status.ok()) return WithField(status, At(field, i));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field) {
-  if (absl::Status status = CheckBytes(text); !status.ok()) return WithField(status, field);
-  EndValidate();
-  absl::Status status = Encode(text, ModelOptions(truncate));
-  if (status.ok()) status = CheckTokens(sequences_.back());
-  EndTokenise();
-  return WithField(status, field);
-}
-
-absl::Status TextJob::TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
-                                   absl::string_view field) {
-  const int64_t limit = context_.limits.max_texts_per_call;
-  if (texts.empty()) return FieldError(field, "at least 1 text is needed");
-  if (static_cast<int64_t>(texts.size()) > limit) {
-    return FieldError(field,
-                      absl::StrCat(texts.size(), " texts, at most ", limit, " are allowed (max_texts_per_call)"));
-  }
-  for (size_t i = 0; i < texts.size(); ++i) {
-    if (absl::Status status = CheckBytes(texts[i]); !status.ok()) return WithField(status, At(field, i));
-  }
-  EndValidate();
-  sequences_.reserve(texts.size());
-  for (size_t i = 0; i < texts.size(); ++i) {
-    if (absl::Status status = Encode(texts[i], options); !status.ok()) return WithField(status, At(field, i));
-  }
-  EndTokenise();
-  return absl::OkStatus();
-}
-
-absl::Status TextJob::CheckBytes(absl::string_view text) const {
-  const int64_t limit = context_.limits.max_text_bytes;
-  if (static_cast<int64_t>(text.size()) <= limit) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(text.size(), " bytes, at most ", limit, " are allowed (max_text_bytes)"));
-}
-
-absl::Status TextJob::Encode(absl::string_view text, const EncodeOptions& options) {
-  if (context_.batcher.Now() >= origin_.deadline) {
-    return absl::DeadlineExceededError("the deadline passed while the texts were tokenised");
-  }
-  auto encoding = model_->model->tokenizer->Encode({text.data(), text.size()}, options);
-  if (!encoding.ok()) return encoding.status();
-  Add(*std::move(encoding));
-  return absl::OkStatus();
-}
-
-absl::Status TextJob::TakeIds(std::vector<std::vector<int32_t>> ids, absl::string_view field) {
-  if (ids.empty()) return FieldError(field, "at least 1 sequence is needed");
-  if (static_cast<int64_t>(ids.size()) > context_.limits.max_texts_per_call) {
-    return FieldError(field, absl::StrCat(ids.size(), " sequences, at most ", context_.limits.max_texts_per_call,
-                                          " are allowed (max_texts_per_call)"));
-  }
-  sequences_.reserve(ids.size());
-  for (size_t i = 0; i < ids.size(); ++i) {
-    Encoding encoding;
-    encoding.ids = std::move(ids[i]);
-    encoding.spans.resize(encoding.ids.size());
-    encoding.special.resize(encoding.ids.size());
-    encoding.sequence_ids.resize(encoding.ids.size());
-    encoding.word_ids.resize(encoding.ids.size());
-    for (size_t t = 0; t < encoding.ids.size(); ++t) encoding.word_ids[t] = static_cast<int32_t>(t);
-    Add(std::move(encoding));
-    if (absl::Status status = CheckTokens(sequences_.back()); !status.ok()) return WithField(status, At(field, i));
-  }
-  EndValidate();
-  return absl::OkStatus();
-}
-
-void TextJob::Add(Encoding encoding) {
-  tokens_ += encoding.tokens();
-  sequences_.push_back({.encoding = std::move(encoding)});
-}
-
-absl::Status TextJob::CheckTokens(const TextSequence& sequence) const {
-  return Engine::Check(config(), sequence.encoding.ids, sequence.encoding.type_ids);
+void TextJob::UseModel(ServedModelPtr model) {
+  model_ = std::move(model);
+  ticket_.queue = model_->queue.get();
 }
 
 absl::Status TextJob::PlanAttention(const AttentionSpec& spec, int64_t max_bytes, absl::string_view field) {
@@ -193,12 +103,55 @@ absl::Status TextJob::PlanAttention(const AttentionSpec& spec, int64_t max_bytes
     attention_bytes_ += sequence.plan->sizes().data + sequence.plan->sizes().statistics;
   }
   EndValidate();
-  if (total <= cap) return absl::OkStatus();
+  if (total <= cap) return HoldMemory(total);
   return WithReason(absl::ResourceExhaustedError(absl::StrCat(
                         field, ": the attention of ", sequences_.size(), " texts needs ", total,
                         " bytes, the limit is ", cap, " (", callers ? "max_bytes" : "the server's max_attention_bytes",
                         "); send fewer texts a call or select fewer layers or heads")),
                     "attention_cap");
+}
+
+absl::Status TextJob::HoldMemory(int64_t bytes) {
+  MemoryBudget& budget = context_.attention_memory;
+  if (budget.Take(bytes, memory_)) return absl::OkStatus();
+  const absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat("the call needs ", bytes, " bytes for attention and scores; calls in flight hold ",
+                   budget.used_bytes(), " of the server's ", budget.limit_bytes(), " (max_attention_memory_bytes)"));
+  // More than there ever is will not come by waiting.
+  return WithReason(status, "attention_memory",
+                    bytes > budget.limit_bytes() ? absl::ZeroDuration() : absl::Milliseconds(500));
+}
+
+int64_t TextJob::LogitRows(const TextSequence& sequence) const {
+  if (config().task == Task::kClassify) return 1;
+  const size_t chosen = config().task == Task::kFillMask ? sequence.logit_positions.size() : 0;
+  return chosen > 0 ? static_cast<int64_t>(chosen) : sequence.encoding.tokens();
+}
+
+absl::Status TextJob::MakeLogits() {
+  const int64_t columns = config().logit_columns();
+  int64_t rows = 0;
+  for (const TextSequence& sequence : sequences_) rows += LogitRows(sequence);
+  const int64_t bytes = rows * columns * int64_t{sizeof(float)};
+  if (const int64_t limit = context_.limits.max_attention_bytes; bytes > limit) {
+    return WithReason(absl::ResourceExhaustedError(absl::StrCat("the scores of ", sequences_.size(), " texts need ",
+                                                                bytes, " bytes, the limit is ", limit,
+                                                                " (the server's max_attention_bytes); send fewer")),
+                      "attention_cap");
+  }
+  if (absl::Status status = HoldMemory(bytes); !status.ok()) return status;
+  logits_.Reserve(static_cast<size_t>(rows * columns));
+  float* at = logits_.data();
+  for (TextSequence& sequence : sequences_) {
+    sequence.logits = at;
+    at += LogitRows(sequence) * columns;
+  }
+  return absl::OkStatus();
+}
+
+void TextJob::Observe(CallMonitor& monitor) const {
+  monitor.Observe(times_, static_cast<int64_t>(sequences_.size()), tokens_);
+  if (!attention_layout().empty()) monitor.ObserveAttention(attention_layout(), attention_bytes_, attention_time_);
 }
 
 absl::string_view TextJob::attention_layout() const {

@@ -20,8 +20,10 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/attention/recorder.h"
+#include "core/base/aligned.h"
 #include "core/text/tokenizer.h"
 #include "server/batching/executor.h"
+#include "server/ops/call_monitor.h"
 #include "server/ops/server_context.h"
 
 namespace attnd {
@@ -40,11 +42,13 @@ struct TextSequence {
   Encoding encoding;                          // with TakeIds: all tokens as of one text, none special
   std::shared_ptr<const AttentionPlan> plan;  // of PlanAttention, else null
   // Set by the caller before Start; what they point to must live until `done`. Null: not wanted.
-  float* embedding = nullptr;     // [hidden_size]
-  float* last_hidden = nullptr;   // [tokens, hidden_size]
-  AttentionSink* sink = nullptr;  // instead of a plan: the caller's own
-  std::optional<bool> normalize;  // overrides the model's configuration
-  AttentionResult attention;      // of `plan`, valid in `done`
+  float* embedding = nullptr;    // [embedding_size]
+  float* last_hidden = nullptr;  // [tokens, hidden_size]
+  float* logits = nullptr;       // [LogitRows, ModelConfig::logit_columns()]: MakeLogits, or the caller's own room
+  std::vector<int32_t> logit_positions;  // kFillMask: the tokens whose logits are wanted; empty: all
+  AttentionSink* sink = nullptr;         // instead of a plan: the caller's own
+  std::optional<bool> normalize;         // overrides the model's configuration
+  AttentionResult attention;             // of `plan`, valid in `done`
 };
 
 // Thread rules: one thread at a time, but for Cancel. The job must live until `done` has been called; `done` may
@@ -60,12 +64,19 @@ class TextJob {
 
   // `name` may be empty where one model is served. kNotFound, or kInvalidArgument naming `field`.
   absl::Status ResolveModel(absl::string_view name, absl::string_view field = "model");
+  // The same for a model that the caller has found already.
+  void UseModel(ServedModelPtr model);
 
   // Checks and tokenises `texts`: their number, their bytes, UTF-8, their tokens. Errors name "field[i]" and the limit.
   // Ends early when the deadline passes. The stages validate and tokenise are measured here.
   absl::Status Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field);
   // The same for a call of one text: errors name "field".
   absl::Status TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field);
+  // Pairs of texts, as the model's template joins them: one of `firsts` for all of `seconds`, or one each. Errors name
+  // "first_field" (with one), "first_field[i]" or "second_field[i]".
+  absl::Status TokenisePairs(absl::Span<const absl::string_view> firsts, absl::string_view first_field,
+                             absl::Span<const absl::string_view> seconds, absl::string_view second_field,
+                             Truncate truncate);
   // Tokenises by `options` for its own sake: the sequences may be longer than the model takes, so do not Start them.
   absl::Status TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
                             absl::string_view field);
@@ -73,13 +84,24 @@ class TextJob {
   absl::Status TakeIds(std::vector<std::vector<int32_t>> ids, absl::string_view field);
 
   // Plans the attention of every sequence. kResourceExhausted when all together exceed the lower of `max_bytes` (0:
-  // none) and the server's limit, naming the estimate. `field` is where the specification stands in the request.
+  // none) and the server's limit, naming the estimate, or what calls in flight leave of the server's memory for it;
+  // that is held while the job lives. `field` is where the specification stands in the request.
   absl::Status PlanAttention(const AttentionSpec& spec, int64_t max_bytes, absl::string_view field = "attention");
+
+  // Holds `bytes` more of the server's memory for attention and scores while the job lives. kResourceExhausted: calls
+  // in flight have it.
+  absl::Status HoldMemory(int64_t bytes);
+
+  // Makes room for the head's logits of all sequences, after their logit_positions have been set: valid until the job
+  // goes. kResourceExhausted where they need more than the server allows, as attention.
+  absl::Status MakeLogits();
+  int64_t LogitRows(const TextSequence& sequence) const;
 
   std::vector<TextSequence>& sequences() { return sequences_; }
   int64_t tokens() const { return tokens_; }            // of all sequences
   bool has_model() const { return model_ != nullptr; }  // what follows needs it
   const ServedModel& served() const { return *model_; }
+  const ServedModelPtr& served_model() const { return model_; }
   const ModelConfig& config() const { return model_->model->config; }
 
   // Queues all sequences or none, and calls `done` exactly once: at once where the call is refused, else from the
@@ -101,12 +123,15 @@ class TextJob {
   int64_t attention_bytes() const { return attention_bytes_; }       // maps and statistics, of all sequences
   absl::string_view attention_layout() const;                        // "dense", "top_k", "statistics", or ""
   absl::Duration attention_time() const { return attention_time_; }  // finishing the recorders
+  // Tells `monitor` of the stages, the texts and tokens, and the attention.
+  void Observe(CallMonitor& monitor) const;
 
  private:
   class Item;
   void EndStage(absl::Duration& stage);
   EncodeOptions ModelOptions(Truncate truncate) const;
-  absl::Status Encode(absl::string_view text, const EncodeOptions& options);
+  absl::Status CheckCount(size_t texts, absl::string_view field) const;
+  absl::Status Encode(absl::string_view text, const absl::string_view* pair, const EncodeOptions& options);
   absl::Status CheckBytes(absl::string_view text) const;
   void Add(Encoding encoding);
   absl::Status CheckTokens(const TextSequence& sequence) const;
@@ -117,10 +142,12 @@ class TextJob {
   const CallOrigin origin_;
   absl::Time mark_;  // end of the last stage
   StageTimes times_;
-  const ServedModel* model_ = nullptr;
+  ServedModelPtr model_;
   std::vector<TextSequence> sequences_;
   int64_t tokens_ = 0;
   int64_t attention_bytes_ = 0;
+  MemoryBudget::Lease memory_;
+  AlignedBuffer<float> logits_;                           // untouched until the model runs
   absl::Duration attention_time_ = absl::ZeroDuration();  // written under mutex_ until the job is done
 
   CallTicket ticket_;

@@ -12,7 +12,7 @@ void TokenizeCall::Run() {
   if (const absl::Status status = Tokenize(); !status.ok()) return Fail(status);
   job_.EndRespond();
   FillTimings(job_.times(), job_.total(), *response_.mutable_timings());
-  monitor_.SetModel(job_.served());
+  monitor_.SetModel(job_.served_model());
   monitor_.Observe(job_.times(), response_.texts_size(), job_.tokens());
   Respond(response_);
 }
@@ -39,7 +39,7 @@ absl::Status TokenizeCall::Tokenize() {
 void DetokenizeCall::Run() {
   if (const absl::Status status = Detokenize(); !status.ok()) return Fail(status);
   job_.EndRespond();
-  monitor_.SetModel(job_.served());
+  monitor_.SetModel(job_.served_model());
   monitor_.Observe(job_.times(), response_.texts_size(), 0);
   Respond(response_);
 }

@@ -51,8 +51,9 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   // May finish the call at once or later.
   virtual void Run() = 0;
 
-  void Respond(const Response& response) {
-    *reply_ = SerializeMessage(response);
+  void Respond(const Response& response) { Respond(SerializeMessage(response)); }
+  void Respond(grpc::ByteBuffer response) {
+    *reply_ = std::move(response);
     monitor_.Sent();
     monitor_.Finish(absl::OkStatus());
     this->Finish(grpc::Status::OK);

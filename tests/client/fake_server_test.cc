@@ -317,7 +317,10 @@ TEST_F(AttnTest, HealthByExitCode) {
 
 TEST_F(AttnTest, UsageErrorsAreTwo) {
   EXPECT_EQ(Attn({}).code, kExitUsage);
-  EXPECT_EQ(Attn({"fly"}).code, kExitUsage);
+  const Outcome unknown = Attn({"atend", "a text"});
+  EXPECT_EQ(unknown.code, kExitUsage);
+  EXPECT_THAT(unknown.err, HasSubstr("no such verb: atend; did you mean attend? The verbs: embed, classify, "));
+  EXPECT_THAT(Attn({"fly"}).err, testing::Not(HasSubstr("did you mean")));
   EXPECT_EQ(Attn({"embed", "--format", "xml", "a"}).code, kExitUsage);
   EXPECT_EQ(Attn({"attend"}).code, kExitUsage);
   EXPECT_EQ(Attn({"attend", "a", "--layer", "3", "--head", "L3H5"}).code, kExitUsage);

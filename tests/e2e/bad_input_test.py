@@ -142,7 +142,7 @@ class OpenInference(harness.ServerTest):
         raw = [(1).to_bytes(4, "little") + b"a"]
         self.refused(INVALID, lambda: self.infer(text, raw=raw, layers="99"), words="layers")
         self.refused(INVALID, lambda: self.infer(text, raw=raw, heads="x"), words="heads")
-        self.refused(INVALID, lambda: self.infer(text, raw=raw, no_such_parameter=1), "parameters", "the model takes")
+        self.refused(INVALID, lambda: self.infer(text, raw=raw, no_such_parameter=1), "parameters.no_such_parameter", "the model takes")
         self.refused(grpc.StatusCode.NOT_FOUND, lambda: self.infer(text, raw=raw, model="nobody"))
         words = b"some words " * 40
         many = [(len(words).to_bytes(4, "little") + words) * 2000]

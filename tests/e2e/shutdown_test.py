@@ -88,6 +88,27 @@ class ShutdownTest(unittest.TestCase):
             with self.assertRaisesRegex(AssertionError, "exit code 143"):
                 server.__exit__(None, None, None)
 
+    def test_second_signal_under_load(self):
+        server = harness.Server("--max-queue-tokens", "10000000", "--max-queue-requests", "1000000")
+        try:
+            texts = ["word " * 100] * 4000
+            calls = [server.stub().Embed.future(attnd_pb2.EmbedRequest(texts=texts), timeout=60) for _ in range(8)]
+            harness.until(lambda: server.metric("attnd_queue_requests") > 1000, "the texts wait")
+            watch = health_pb2_grpc.HealthStub(server.channel()).Watch(health_pb2.HealthCheckRequest())
+            self.assertEqual(next(watch).status, SERVING)
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(next(watch).status, NOT_SERVING)
+            self.assertIsNone(server.process.poll())
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.process.wait(timeout=5), 128 + signal.SIGTERM)
+            self.assertLess(time.monotonic() - began, 2)
+            for call in calls:
+                self.assertEqual(call.code(), grpc.StatusCode.UNAVAILABLE)
+        finally:
+            with self.assertRaisesRegex(AssertionError, "exit code 143"):
+                server.__exit__(None, None, None)
+
     def test_drain_time_runs_out(self):
         with harness.Server(*SLOW, "--drain-timeout-ms", "100") as server:
             call = self.in_flight(server)

@@ -113,7 +113,10 @@ class StartTest(unittest.TestCase):
         self.fails("--max-batch-tokens", flags=["--max-batch-tokens", "many"])
         self.fails("--max-batch-tokens", flags=["--max-batch-tokens", "0"])
         self.fails("--max-text-bytes", "KiB", flags=["--max-text-bytes", "1parsec"])
-        self.fails("nowhere", "HOST:PORT", flags=["--listen", "nowhere"])
+        self.fails("--listen", "nowhere", "HOST:PORT", flags=["--listen", "nowhere"])
+        self.fails("--metrics-listen", "nowhere", flags=["--metrics-listen", "nowhere"])
+        self.fails("--model-repository", "/no/such", flags=["--model-repository", "/no/such"])
+        self.fails("attention", "built-in", flags=["--model", f"attention={self.model}"])
         self.fails("NAME=DIR", flags=["--model", "just-a-folder"])
         self.fails("twice", flags=["--model", f"a={self.model}", "--model", f"a={self.model}"])
         self.fails("precision", "f32", flags=["--model", f"a={self.model},precision=f13"])
@@ -136,6 +139,10 @@ class StartTest(unittest.TestCase):
             self.assertEqual((reply.limits.max_texts_per_call, reply.limits.max_text_bytes), (5, 2048))
         with harness.Server(models=()) as server:
             self.assertIn("no model", server.ready_line)
+
+    def test_the_last_of_a_flag_wins(self):
+        with harness.Server("--max-texts-per-call", "5", "--max-texts-per-call", "6", models=()) as server:
+            self.assertEqual(server.stub().ListModels(harness.attnd_pb2.ListModelsRequest(), timeout=20).limits.max_texts_per_call, 6)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@
 namespace attnd {
 namespace {
 
-constexpr const char* kFiles[] = {"config.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"};
+constexpr const char* kFiles[] = {"config.json",           "modules.json",
+                                  "1_Pooling/config.json", "sentence_bert_config.json",
+                                  "2_Dense/config.json",   "config_sentence_transformers.json",
+                                  "tokenizer_config.json"};
 
 void Check(bool holds) {
   if (!holds) std::abort();
@@ -28,6 +31,7 @@ class Folder {
     path_ = (std::filesystem::temp_directory_path() / "attnd-fuzz-XXXXXX").string();
     Check(mkdtemp(path_.data()) != nullptr);
     std::filesystem::create_directory(path_ + "/1_Pooling");
+    std::filesystem::create_directory(path_ + "/2_Dense");
   }
   ~Folder() { std::filesystem::remove_all(path_); }
   const std::string& path() const { return path_; }
@@ -58,16 +62,30 @@ void Fuzz(std::string_view input) {
     return;
   }
   Check(config->model_type.size() <= 256);
-  if (config->model_type != "bert") return;
+  if (config->hidden_size == 0) return;  // an unknown type
   Check(config->hidden_size >= 1 && config->hidden_size <= 16384);
+  Check(config->word_size >= 1 && config->word_size <= 16384);
   Check(config->heads >= 1 && config->hidden_size % config->heads == 0);
   Check(config->layers >= 1 && config->layers <= 1024);
+  Check(config->layer_groups >= 0 && config->layer_groups <= config->layers);
   Check(config->intermediate_size >= 1 && config->intermediate_size <= 1 << 18);
   Check(config->vocab_size >= 1 && config->vocab_size <= 1 << 22);
-  Check(config->type_vocab_size >= 1 && config->type_vocab_size <= 1024);
+  Check(config->type_vocab_size >= 0 && config->type_vocab_size <= 1024);
   Check(config->max_positions >= 1 && config->max_positions <= 1 << 20);
-  Check(config->max_tokens >= 1 && config->max_tokens <= config->max_positions);
+  Check(config->max_tokens >= 1 && config->max_tokens <= config->max_positions - config->padding_id - 1);
   Check(config->layer_norm_eps > 0 && config->layer_norm_eps <= 1);
+  Check(config->labels.size() <= 4096 && config->logit_columns() >= 0);
+  Check(config->task == Task::kEmbed || config->logit_columns() > 0);
+  int size = config->hidden_size;
+  for (const DenseConfig& dense : config->dense) {
+    Check(dense.inputs == size && dense.outputs >= 1 && dense.outputs <= 16384);
+    size = dense.outputs;
+  }
+  Check(config->embedding_size == size);
+  Check(config->default_prompt_name.empty() || config->prompts.contains(config->default_prompt_name));
+  if (config->model_type != "modernbert") return;
+  Check(config->modernbert.local_layers.size() == static_cast<size_t>(config->layers));
+  Check(config->modernbert.window >= 0 && config->head_dim() % 2 == 0);
 }
 
 }  // namespace

@@ -38,12 +38,16 @@ def gguf():
 
 
 def config(folder):
-    """config.json, modules.json, 1_Pooling/config.json and sentence_bert_config.json, parted by a 0x1e byte."""
+    """The JSON files of a model's folder in config_fuzz.cc's order, parted by a 0x1e byte."""
     modules = [{"idx": i, "name": str(i), "path": p, "type": "sentence_transformers.models." + t}
-               for i, (p, t) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")])]
+               for i, (p, t) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")])]
     pooling = {f"pooling_mode_{mode}": mode == "mean_tokens" for mode in ("cls_token", "mean_tokens", "max_tokens")}
-    parts = [(folder / "config.json").read_bytes()]
-    parts += [json.dumps(x).encode() for x in (modules, pooling, {"max_seq_length": 64})]
+    config = json.loads((folder / "config.json").read_bytes())
+    dense = {"in_features": config.get("hidden_size", config.get("dim")), "out_features": 32, "bias": True,
+             "activation_function": "torch.nn.modules.activation.Tanh"}
+    prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    parts = [json.dumps(config).encode()]
+    parts += [json.dumps(x).encode() for x in (modules, pooling, {"max_seq_length": 64}, dense, prompts, {"model_max_length": 48})]
     write("config", folder.name, b"\x1e".join(parts))
 
 
@@ -59,6 +63,7 @@ def tokenizer(folder):
 shutil.rmtree(out, ignore_errors=True)
 for folder in sorted(golden.glob("bert*")):
     safetensors(folder)
+for folder in sorted([*golden.glob("*bert*"), golden / "mpnet", golden / "electra"]):
     config(folder)
 small_safetensors()
 gguf()

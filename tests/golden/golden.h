@@ -15,20 +15,22 @@
 
 namespace attnd::golden {
 
-// Tests fail, and are not skipped, where the model is absent: gtest reports the exception's text.
-inline std::string MiniLmFolder() {
+// Tests fail, and are not skipped, where a model is absent: gtest reports the exception's text.
+inline std::string ModelPath(const std::string& name, const std::string& file) {
   const auto variable = [](const char* name) {
     return std::string(std::getenv(name) == nullptr ? "" : std::getenv(name));
   };
   std::string models = variable("ATTND_MODELS");
   if (models.empty()) models = variable("HOME") + "/.cache/attnd/models";
-  const std::string folder = models + "/all-MiniLM-L6-v2";
-  if (!std::ifstream(folder + "/tokenizer.json")) {
-    throw std::runtime_error(
-        folder + " is not there: run `./dev models`, or set ATTND_MODELS to the folder that holds all-MiniLM-L6-v2");
+  const std::string path = models + "/" + name;
+  if (!std::ifstream(path + file)) {
+    throw std::runtime_error(path + file +
+                             " is not there: run `./dev models`, or set ATTND_MODELS to the folder that holds " + name);
   }
-  return folder;
+  return path;
 }
+inline std::string MiniLmFolder() { return ModelPath("all-MiniLM-L6-v2", "/tokenizer.json"); }
+inline std::string SmolLm2File() { return ModelPath("SmolLM2-135M-Instruct.Q4_1.gguf", ""); }
 
 inline std::string Folder(const std::string& name) { return ATTND_SOURCE_DIR "/tests/golden/" + name; }
 

@@ -2,65 +2,20 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
 #include <vector>
+
+#include "tests/core/model/config_testing.h"
 
 namespace attnd {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-const char kConfig[] =
-    R"({"architectures": ["BertModel"], "hidden_act": "gelu", "hidden_size": 384, "intermediate_size": 1536,
-  "layer_norm_eps": 1e-12, "max_position_embeddings": 512, "model_type": "bert", "num_attention_heads": 12,
-  "num_hidden_layers": 6, "position_embedding_type": "absolute", "type_vocab_size": 2, "vocab_size": 30522})";
-const char kModules[] = R"([
-  {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-  {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-  {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}])";
-const char kPooling[] =
-    R"({"word_embedding_dimension": 384, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true,
-  "pooling_mode_max_tokens": false, "pooling_mode_mean_sqrt_len_tokens": false})";
-const char kSentence[] = R"({"max_seq_length": 256, "do_lower_case": false})";
-
-class ConfigTest : public ::testing::Test {
- protected:
-  ConfigTest() {
-    std::string path = (std::filesystem::temp_directory_path() / "attnd-config-XXXXXX").string();
-    folder_ = mkdtemp(path.data());
-  }
-  ~ConfigTest() override { std::filesystem::remove_all(folder_); }
-
-  void Write(const std::string& name, const std::string& content) {
-    std::filesystem::create_directories(std::filesystem::path(folder_ + "/" + name).parent_path());
-    std::ofstream(folder_ + "/" + name, std::ios::binary) << content;
-  }
-  void WriteSentenceTransformer() {
-    Write("config.json", kConfig);
-    Write("modules.json", kModules);
-    Write("1_Pooling/config.json", kPooling);
-    Write("sentence_bert_config.json", kSentence);
-  }
-  // The status of loading, which must not be OK, with the folder's own name taken out.
-  std::string Fault() {
-    auto config = LoadModelConfig(folder_);
-    if (config.ok()) return "OK";
-    std::string message(config.status().message());
-    EXPECT_LT(message.size(), 700u);
-    for (size_t at; (at = message.find(folder_ + "/")) != std::string::npos;) message.erase(at, folder_.size() + 1);
-    return message;
-  }
-
-  std::string folder_;
-};
 
 TEST_F(ConfigTest, ReadsASentenceTransformer) {
   WriteSentenceTransformer();
@@ -151,11 +106,11 @@ TEST_F(ConfigTest, Activations) {
 }
 
 TEST_F(ConfigTest, AnUnknownTypeStillHasItsName) {
-  Write("config.json", R"({"model_type": "distilbert", "architectures": ["DistilBertModel"], "dim": 64})");
+  Write("config.json", R"({"model_type": "mamba", "architectures": ["MambaModel"], "dim": 64})");
   auto config = LoadModelConfig(folder_);
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->model_type, "distilbert");
-  EXPECT_THAT(config->architectures, ElementsAre("DistilBertModel"));
+  EXPECT_EQ(config->model_type, "mamba");
+  EXPECT_THAT(config->architectures, ElementsAre("MambaModel"));
   EXPECT_EQ(config->hidden_size, 0);
 }
 
@@ -258,10 +213,15 @@ INSTANTIATE_TEST_SUITE_P(
         FileFault{"modules.json", "{}", ": not a list of at most 16 modules"},
         FileFault{"modules.json", "[1]", ": module 0 is not an object"},
         FileFault{"modules.json", "[{}]",
-                  ": module 0: type must be a Transformer, Pooling or Normalize of sentence_transformers, is \"\""},
+                  ": module 0: type must be a Transformer, Pooling, Dense, Normalize or Dropout of "
+                  "sentence_transformers, is \"\""},
+        FileFault{"modules.json", R"([{"type": "sentence_transformers.models.LSTM", "path": "2_LSTM"}])",
+                  ": module 0: type must be a Transformer, Pooling, Dense, Normalize or Dropout of "
+                  "sentence_transformers, is \"sentence_transformers.models.LSTM\""},
         FileFault{"modules.json", R"([{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}])",
-                  ": module 0: type must be a Transformer, Pooling or Normalize of sentence_transformers, is "
-                  "\"sentence_transformers.models.Dense\""},
+                  ": module 0: type Dense is supported after Pooling and before Normalize only"},
+        FileFault{"modules.json", R"([{"type": "a.Pooling", "path": "p"}, {"type": "a.Dense", "path": "../2_Dense"}])",
+                  ": module 1: path of the Dense must name a folder inside the model's"},
         FileFault{"modules.json", R"([{"type": "a.Pooling", "path": "../../etc"}])",
                   ": module 0: path of the Pooling must name"},
         FileFault{"modules.json", R"([{"type": "a.Pooling", "path": "/etc"}])",
@@ -282,6 +242,16 @@ INSTANTIATE_TEST_SUITE_P(
                   ": pooling_mode_cls_token must be true or false, is 1"},
         FileFault{"1_Pooling/config.json", R"({"pooling_mode_cls_token": true, "word_embedding_dimension": 768})",
                   ": word_embedding_dimension is 768, the model's is 384"},
+        FileFault{"1_Pooling/config.json", R"({"pooling_mode_cls_token": true, "include_prompt": false})",
+                  ": include_prompt is false, and prompts cannot be left out of the pooling"},
+        FileFault{"sentence_bert_config.json", R"({"do_lower_case": 1})",
+                  ": do_lower_case must be true or false, is 1"},
+        FileFault{"config_sentence_transformers.json", R"({"prompts": []})",
+                  ": prompts must be an object of at most 256 prompts"},
+        FileFault{"config_sentence_transformers.json", R"({"prompts": {"query": 1}})",
+                  ": prompts must hold strings of at most 4096 bytes, holds 1"},
+        FileFault{"config_sentence_transformers.json", R"({"prompts": {"query": "q"}, "default_prompt_name": "doc"})",
+                  ": default_prompt_name is \"doc\", which is none of the prompts"},
         FileFault{"sentence_bert_config.json", "[]", ": not a JSON object"},
         FileFault{"sentence_bert_config.json", R"({"max_seq_length": 0})",
                   ": max_seq_length must be an integer from 1 to 1048576, is 0"},

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -19,12 +21,14 @@ struct Case {
   bool causal;
   bool masked;
   float scale;
+  int window = -1;
+  int bias_stride = 0;  // 0: no bias; -1: one of distances; else floats from one row to the next
 };
 
 class AttentionTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(AttentionTest, IsItsDefinition) {
-  const auto [shape, causal, masked, scale] = GetParam();
+  const auto [shape, causal, masked, scale, window, bias_stride] = GetParam();
   const auto [n, m, d, v] = shape;
   // Rows wider than the head, as they lie in a joined query-key-value tensor.
   const int query_stride = d + 3, key_stride = d + 5, value_stride = v + 7, output_stride = v + 2;
@@ -42,6 +46,8 @@ TEST_P(AttentionTest, IsItsDefinition) {
     for (uint8_t& visible : mask) visible = random() % 3 != 0;
     std::fill(mask.begin(), mask.begin() + m, 0);  // the first query sees nothing
   }
+  const std::vector<float> biases = fill(std::max(bias_stride, 1) * n + m);
+  const float* bias = bias_stride == 0 ? nullptr : bias_stride < 0 ? biases.data() + n - 1 : biases.data();
   const AttentionHead head = {.query = query.data(),
                               .key = key.data(),
                               .value = value.data(),
@@ -57,7 +63,10 @@ TEST_P(AttentionTest, IsItsDefinition) {
                               .scale = scale,
                               .causal = causal,
                               .mask = masked ? mask.data() : nullptr,
-                              .mask_stride = m};
+                              .mask_stride = m,
+                              .bias = bias,
+                              .bias_stride = bias_stride,
+                              .window = window};
   std::vector<float> probabilities(n * m, -1.0f);
   std::vector<float> lse(n);
   const auto keep = [&](int begin, int count, const float* p, int stride, const float* log_sum_exp) {
@@ -77,9 +86,10 @@ TEST_P(AttentionTest, IsItsDefinition) {
     double sum = 0;
     for (int j = 0; j < m; ++j) {
       if ((masked && mask[i * m + j] == 0) || (causal && j > i + m - n)) continue;
+      if (window >= 0 && std::abs(i + m - n - j) > window) continue;
       double score = 0;
       for (int c = 0; c < d; ++c) score += double{query[i * query_stride + c]} * key[j * key_stride + c];
-      p[j] = std::exp(score * scale);
+      p[j] = std::exp(score * scale + (bias == nullptr ? 0.0 : bias[i * bias_stride + j]));
       sum += p[j];
     }
     for (int j = 0; j < m; ++j) {
@@ -100,11 +110,20 @@ TEST_P(AttentionTest, IsItsDefinition) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, AttentionTest,
-    ::testing::Values(Case{{1, 1, 32, 32}, false, false, 0.2f}, Case{{45, 45, 32, 32}, false, false, 0.18f},
-                      Case{{64, 64, 64, 64}, true, false, 0.125f}, Case{{130, 130, 32, 32}, false, true, 0.18f},
-                      Case{{70, 300, 24, 40}, true, true, 0.2f}, Case{{5, 17, 7, 100}, false, true, 0.3f},
-                      Case{{40, 1100, 16, 16}, true, false, 0.25f}, Case{{9, 5, 8, 8}, true, false, 0.3f},
-                      Case{{12, 20, 8, 8}, true, true, -0.3f}, Case{{12, 20, 8, 8}, false, true, 0.0f}));
+    ::testing::Values(
+        Case{{1, 1, 32, 32}, false, false, 0.2f}, Case{{45, 45, 32, 32}, false, false, 0.18f},
+        Case{{64, 64, 64, 64}, true, false, 0.125f}, Case{{130, 130, 32, 32}, false, true, 0.18f},
+        Case{{70, 300, 24, 40}, true, true, 0.2f}, Case{{5, 17, 7, 100}, false, true, 0.3f},
+        Case{{40, 1100, 16, 16}, true, false, 0.25f}, Case{{9, 5, 8, 8}, true, false, 0.3f},
+        Case{{12, 20, 8, 8}, true, true, -0.3f}, Case{{12, 20, 8, 8}, false, true, 0.0f},
+        // A bias with rows of its own, one of distances, and beside a mask.
+        Case{{45, 45, 32, 32}, false, false, 0.18f, -1, 51}, Case{{130, 130, 16, 16}, false, false, 0.25f, -1, -1},
+        Case{{70, 90, 8, 8}, true, true, -0.3f, -1, -1},
+        // Windows narrower and wider than a block of queries, past both ends, and queries that see nothing.
+        Case{{300, 300, 16, 16}, false, false, 0.25f, 8}, Case{{300, 300, 16, 24}, false, false, 0.25f, 70},
+        Case{{1500, 1500, 8, 8}, false, false, 0.3f, 5}, Case{{50, 50, 8, 8}, false, false, 0.3f, 0},
+        Case{{50, 50, 8, 8}, false, false, 0.3f, 60}, Case{{200, 260, 8, 8}, true, true, 0.3f, 33},
+        Case{{150, 150, 8, 8}, false, false, 0.3f, 20, -1}, Case{{100, 20, 8, 8}, false, false, 0.3f, 3}));
 
 }  // namespace
 }  // namespace attnd

@@ -86,14 +86,17 @@ class Simulation {
         << sum << " of " << options_.max_batch_tokens;
   }
 
-  // What leaves is waiting, and is the first of its connection: expired and runnable items interleave, so the order is
-  // checked on each kind by the position of the item among those of its connection.
+  // What leaves is waiting, and what runs is the first of its connection, but for what expired.
   void Leave(QueueItem* item) {
     ASSERT_EQ(waiting_.erase(item), 1u) << "an item came out twice";
     tokens_ -= item->tokens;
     std::vector<QueueItem*>& order = order_[item->call->connection];
     const auto at = std::find(order.begin(), order.end(), item);
     ASSERT_NE(at, order.end());
+    if (item->call->deadline <= now_) {
+      order.erase(at);
+      return;
+    }
     for (auto before = order.begin(); before != at; ++before) {
       EXPECT_LE((*before)->call->deadline, now_) << "a later item of the connection came first";
     }
@@ -121,6 +124,9 @@ class Simulation {
     EXPECT_EQ(stats.tokens, tokens_);
     EXPECT_EQ(stats.requests, static_cast<int64_t>(waiting_.size()));
     EXPECT_LE(stats.tokens, options_.max_queue_tokens);
+    absl::Time earliest = absl::InfiniteFuture();
+    for (const QueueItem* item : waiting_) earliest = std::min(earliest, item->call->deadline);
+    EXPECT_EQ(queue_->NextDeadline(), earliest);
     EXPECT_LE(stats.requests, options_.max_queue_requests);
   }
 

@@ -86,6 +86,27 @@ TEST(BatchQueueTest, ExpiredItemsNeverRun) {
   EXPECT_TRUE(queue.empty());
 }
 
+TEST(BatchQueueTest, TheNextDeadlineIsThatOfWhatWaits) {
+  BatchQueue queue({.max_batch_tokens = 20, .quantum_tokens = 100});
+  const absl::Time soon = kStart + absl::Milliseconds(10), later = kStart + absl::Milliseconds(20);
+  EXPECT_EQ(queue.NextDeadline(), absl::InfiniteFuture());
+  FakeCall first(1, {10, 10, 10}, soon), second(1, {10}, later), third(2, {10}), fourth(3, {10}, soon);
+  for (FakeCall* call : {&first, &second, &third, &fourth}) {
+    ASSERT_TRUE(queue.Admit(call->ticket, call->pointers, kStart).ok());
+  }
+  EXPECT_EQ(queue.NextDeadline(), soon);
+  EXPECT_THAT(TokensOf(Form(queue)), ElementsAre(10, 10));
+  std::vector<QueueItem*> dropped;
+  queue.Cancel(fourth.ticket, dropped);
+  EXPECT_EQ(queue.NextDeadline(), soon) << "one item of the first call still waits";
+  dropped.clear();
+  queue.Expire(soon, dropped);
+  EXPECT_THAT(dropped, ElementsAre(first.pointers[2]));
+  EXPECT_EQ(queue.NextDeadline(), later);
+  queue.Clear(dropped);
+  EXPECT_EQ(queue.NextDeadline(), absl::InfiniteFuture());
+}
+
 TEST(BatchQueueTest, CancelTakesOneCallOut) {
   BatchQueue queue({});
   FakeCall first(1, {1, 2}), second(1, {3}), other(2, {4});

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/batching/model_queue.h"
 #include "tests/server/batching/fake_item.h"
 
 namespace attnd {
@@ -54,7 +55,7 @@ TEST(TaskExecutorTest, RunsReportsAndFinishesEachTaskOnce) {
     return absl::OkStatus();
   });
   Task bad(ticket, [](absl::FunctionRef<bool()>) { return absl::InternalError("overflow"); });
-  Batch batch{.model = 4, .tokens = 20, .items = {&good, &bad}};
+  Batch batch{.tokens = 20, .items = {&good, &bad}};
   executor.Run(batch);
   EXPECT_EQ(good.finishes, 1);
   EXPECT_TRUE(good.status.ok());
@@ -62,7 +63,6 @@ TEST(TaskExecutorTest, RunsReportsAndFinishesEachTaskOnce) {
   EXPECT_EQ(bad.finishes, 1);
   EXPECT_EQ(bad.status.code(), absl::StatusCode::kInternal);
   ASSERT_EQ(reports.size(), 2u);
-  EXPECT_EQ(reports[0].model, 4);
   EXPECT_EQ(reports[0].tokens, 10);
   EXPECT_EQ(reports[0].compute, absl::Milliseconds(3));
 }
@@ -119,14 +119,14 @@ class EngineExecutorTest : public ::testing::Test {
   }
   int dimensions() const { return model_->config.hidden_size; }
 
-  std::unique_ptr<Model> model_;
+  std::shared_ptr<const Model> model_;
   WorkTeam team_{2};
   FakeClock clock_;
 };
 
 TEST_F(EngineExecutorTest, RunsABatchAndFinishesItsItems) {
   int64_t tokens = 0;
-  EngineExecutor executor(*model_, team_, clock_.reader(), [&](const BatchReport& report) { tokens += report.tokens; });
+  EngineExecutor executor(model_, team_, clock_.reader(), [&](const BatchReport& report) { tokens += report.tokens; });
   CallTicket ticket;
   Sequence first(ticket, {2, 5, 6, 3}, dimensions()), second(ticket, {2, 7, 3}, dimensions());
   Batch batch{.tokens = 7, .items = {&first, &second}};
@@ -142,7 +142,7 @@ TEST_F(EngineExecutorTest, RunsABatchAndFinishesItsItems) {
 }
 
 TEST_F(EngineExecutorTest, OneAbandonedCallDoesNotStopTheOthers) {
-  EngineExecutor executor(*model_, team_, clock_.reader(), nullptr);
+  EngineExecutor executor(model_, team_, clock_.reader(), nullptr);
   CallTicket gone, waiting;
   gone.cancelled = true;
   Sequence first(gone, {2, 5, 6, 3}, dimensions()), second(waiting, {2, 7, 3}, dimensions());
@@ -153,7 +153,7 @@ TEST_F(EngineExecutorTest, OneAbandonedCallDoesNotStopTheOthers) {
 }
 
 TEST_F(EngineExecutorTest, ABatchThatNobodyWaitsForStopsBetweenLayers) {
-  EngineExecutor executor(*model_, team_, clock_.reader(), nullptr);
+  EngineExecutor executor(model_, team_, clock_.reader(), nullptr);
   CallTicket late;
   late.deadline = kStart;
   Sequence only(late, {2, 5, 6, 3}, dimensions());
@@ -164,18 +164,21 @@ TEST_F(EngineExecutorTest, ABatchThatNobodyWaitsForStopsBetweenLayers) {
 }
 
 TEST_F(EngineExecutorTest, AWorkerServesUntilTheBatcherIsDrained) {
-  Batcher batcher({QueueOptions{.max_batch_tokens = 4}, QueueOptions{}}, clock_.reader());
-  std::vector<std::unique_ptr<Executor>> executors;
-  executors.push_back(std::make_unique<EngineExecutor>(*model_, team_, clock_.reader(), nullptr));
-  executors.push_back(std::make_unique<TaskExecutor>(team_, clock_.reader(), nullptr));
+  Batcher batcher(clock_.reader());
+  std::vector<std::unique_ptr<Executor>> of_model, of_operator;
+  of_model.push_back(std::make_unique<EngineExecutor>(model_, team_, clock_.reader(), nullptr));
+  of_operator.push_back(std::make_unique<TaskExecutor>(team_, clock_.reader(), nullptr));
+  const auto model = std::make_shared<ModelQueue>(QueueOptions{.max_batch_tokens = 4}, std::move(of_model));
+  const auto built_in = std::make_shared<ModelQueue>(QueueOptions{}, std::move(of_operator));
   CallTicket encode, compute;
-  compute.model = 1;
+  encode.queue = model.get();
+  compute.queue = built_in.get();
   Sequence first(encode, {2, 5, 6, 3}, dimensions()), second(encode, {2, 7, 3}, dimensions());
   Task task(compute, Succeed);
   ASSERT_TRUE(batcher.Submit(encode, {&first, &second}).ok());
   ASSERT_TRUE(batcher.Submit(compute, {&task}).ok());
   batcher.Drain();
-  RunWorker(batcher, executors);
+  RunWorker(batcher, 0);
   EXPECT_TRUE(first.status.ok() && second.status.ok() && task.status.ok());
   EXPECT_EQ(first.finishes + second.finishes + task.finishes, 3);
 }

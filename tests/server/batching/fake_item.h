@@ -6,7 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "server/batching/executor.h"
 #include "server/batching/item.h"
+#include "server/batching/model_queue.h"
 
 namespace attnd {
 
@@ -21,8 +23,18 @@ class FakeItem : public QueueItem {
   std::atomic<int> code{-1};
 };
 
+// A model's queue that nothing runs.
+inline std::shared_ptr<ModelQueue> FakeQueue(const QueueOptions& options = {}) {
+  return std::make_shared<ModelQueue>(options, std::vector<std::unique_ptr<Executor>>());
+}
+
 // A call with its items.
 struct FakeCall {
+  FakeCall(ModelQueue& queue, uint64_t connection, const std::vector<int>& tokens,
+           absl::Time deadline = absl::InfiniteFuture())
+      : FakeCall(connection, tokens, deadline) {
+    ticket.queue = &queue;
+  }
   explicit FakeCall(uint64_t connection, const std::vector<int>& tokens, absl::Time deadline = absl::InfiniteFuture()) {
     ticket.connection = connection;
     ticket.deadline = deadline;

@@ -98,7 +98,7 @@ TEST(ConfigTest, BadValuesNameTheFlagAndTheRange) {
       {{"--model", "nodir"}, "NAME=DIR"},
       {{"--model", "a b=/x"}, "the name"},
       {{"--model", "a="}, "NAME=DIR"},
-      {{"--model", "a=/x,precision=f16"}, "available: f32"},
+      {{"--model", "a=/x,precision=f16"}, "is none of f32, bf16, int8, auto"},
       {{"--model", "a=/x,speed=9"}, "unknown key \"speed\""},
       {{"--model", "a=/x", "--model", "a=/y"}, "given twice"},
       {{"--max-queue-tokens", "10"}, "--max-queue-tokens is below --max-batch-tokens"},

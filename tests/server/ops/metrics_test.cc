@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "server/ops/exposer.h"
+#include "server/ops/model_loader.h"
 #include "server/ops/runtime_metrics.h"
 #include "tests/server/ops/http_get.h"
 
@@ -16,6 +17,7 @@ namespace attnd {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(MetricsTest, MethodsOfBothServicesAndOneForTheRest) {
   Metrics metrics;
@@ -49,8 +51,9 @@ TEST(MetricsTest, CallsCountByCodeAndStagesByMethod) {
 
 TEST(MetricsTest, BatchesAndModels) {
   Metrics metrics;
-  metrics.AddModel({"minilm", "BertModel", "f32", "avx2"});
-  metrics.ObserveBatch({.model = 0, .sequences = 3, .tokens = 130, .compute = absl::Milliseconds(1)});
+  const ModelLabels labels{"minilm", "BertModel", "f32", "avx2"};
+  metrics.ShowModel(labels);
+  metrics.Model("minilm").Observe({.sequences = 3, .tokens = 130, .compute = absl::Milliseconds(1)});
   metrics.ObserveAttention("dense", 4096, absl::Microseconds(200));
   const std::string text = metrics.Text();
   EXPECT_THAT(text, HasSubstr("attnd_model_info{architecture=\"BertModel\",cpu_path=\"avx2\",model=\"minilm\","
@@ -60,15 +63,24 @@ TEST(MetricsTest, BatchesAndModels) {
   EXPECT_THAT(text, HasSubstr("attnd_tokens_total{model=\"minilm\"} 130"));
   EXPECT_THAT(text, HasSubstr("attnd_attention_bytes_total{layout=\"dense\"} 4096"));
   EXPECT_THAT(text, HasSubstr("attnd_attention_seconds_count 1"));
+
+  // An unloaded model keeps its counters and is served no longer; loaded again, it goes on counting.
+  metrics.HideModel(labels);
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("attnd_model_info{")));
+  metrics.Model("minilm").Observe({.sequences = 1, .tokens = 20});
+  EXPECT_THAT(metrics.Text(), HasSubstr("attnd_tokens_total{model=\"minilm\"} 150"));
 }
 
 // What Prometheus's own linter says of a scrape with every family in it.
 TEST(MetricsTest, PromtoolIsSilent) {
   auto metrics = std::make_unique<Metrics>();
-  metrics->AddModel({"minilm", "BertModel", "f32", "avx2"});
-  metrics->ObserveBatch({.model = 0, .sequences = 3, .tokens = 130, .compute = absl::Milliseconds(1)});
-  Batcher batcher({QueueOptions{}});
-  auto queues = std::make_shared<QueueMetrics>(batcher, std::vector<std::string>{"minilm"}, [] { return int64_t{7}; });
+  metrics->ShowModel({"minilm", "BertModel", "f32", "avx2"});
+  metrics->Model("minilm").Observe({.sequences = 3, .tokens = 130, .compute = absl::Milliseconds(1)});
+  Batcher batcher;
+  WorkTeam team(1);
+  const ModelRegistry models(ModelLoader({}, 1, team, *metrics).Operator());
+  const MemoryBudget budget(1000);
+  auto queues = std::make_shared<ServingMetrics>(batcher, models, budget, [] { return int64_t{7}; });
   auto exposer =
       MetricsExposer::Start("127.0.0.1:0", {metrics->registry(), std::make_shared<ProcessMetrics>(), queues});
   ASSERT_TRUE(exposer.ok()) << exposer.status();
@@ -89,6 +101,8 @@ TEST(MetricsTest, PromtoolIsSilent) {
                              "attnd_queue_requests",
                              "attnd_queue_oldest_seconds",
                              "attnd_connections",
+                             "attnd_attention_memory_bytes",
+                             "attnd_attention_memory_limit_bytes",
                              "attnd_rejected_total",
                              "attnd_attention_bytes_total",
                              "attnd_attention_seconds",

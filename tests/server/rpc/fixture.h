@@ -65,7 +65,10 @@ class ServerTest : public testing::Test {
     }
     return false;
   }
-  int64_t Queued() { return server_->context().batcher.Stats(0).requests; }
+  int64_t Queued() { return server_->context().batcher.Stats(*Served().queue).requests; }
+
+  // The model of the configuration.
+  const ServedModel& Served() { return *server_->context().models.models()[0]; }
 
   // The fields that a status blames.
   static std::vector<std::string> Fields(const grpc::Status& status) {

@@ -205,7 +205,7 @@ TEST_F(OipAttentionTest, ATimeoutEndsIt) {
   (*request.mutable_parameters())["timeout"].set_int64_param(50000);
   ModelInferResponse response;
   EXPECT_EQ(Infer(request, response).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_EQ(server_->context().models.attention().counters->failed.load(), 1u);
+  EXPECT_EQ(server_->context().models.attention()->counters->failed.load(), 1u);
 }
 
 }  // namespace

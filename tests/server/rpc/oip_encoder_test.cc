@@ -40,7 +40,7 @@ TEST_F(OipEncoderTest, EveryOutputPaddedWithZeros) {
   const Output<float> hidden(response, "last_hidden_state"), maps(response, "attention"),
       entropy(response, "attention_entropy");
   const int64_t length = std::max(count.values[0], count.values[1]);
-  const ModelConfig& config = server_->context().models.models()[0].model->config;
+  const ModelConfig& config = Served().model->config;
   const int64_t width = config.hidden_size, heads = config.layers * config.heads;
   EXPECT_NE(count.values[0], count.values[1]);
   EXPECT_EQ(ids.shape, (std::vector<int64_t>{2, length}));
@@ -121,13 +121,13 @@ TEST_F(OipEncoderTest, IdsAreAsTheirText) {
 TEST_F(OipEncoderTest, TokensAloneRunNoModel) {
   const ModelInferResponse response = MustInfer(Texts({Text(0)}, {"token_ids"}));
   EXPECT_EQ(Output<int32_t>(response, "token_ids").values, golden_.Ints(0, "ids"));
-  EXPECT_EQ(server_->context().models.models()[0].counters->batches.load(), 0u);
+  EXPECT_EQ(Served().counters->batches.load(), 0u);
 }
 
 TEST_F(OipEncoderTest, TokensAreSpelledAndPlaced) {
   const std::vector<std::string> texts = {Text(5), "good"};
   const ModelInferResponse response = MustInfer(Texts(texts, {"tokens", "token_spans", "token_ids"}));
-  const Tokenizer& tokenizer = *server_->context().models.models()[0].model->tokenizer;
+  const Tokenizer& tokenizer = *Served().model->tokenizer;
   const Output<int32_t> ids(response, "token_ids"), spans(response, "token_spans");
   const int64_t length = ids.shape[1];
   EXPECT_EQ(spans.shape, (std::vector<int64_t>{2, length, 2}));
@@ -156,8 +156,7 @@ TEST_F(OipEncoderTest, TruncateAndNormalize) {
     (*request.mutable_parameters())["truncate"].set_string_param(side);
     (*request.mutable_parameters())["normalize"].set_bool_param(true);
     const ModelInferResponse response = MustInfer(request);
-    EXPECT_EQ(Output<int32_t>(response, "token_count").values[0],
-              server_->context().models.models()[0].model->config.max_tokens);
+    EXPECT_EQ(Output<int32_t>(response, "token_count").values[0], Served().model->config.max_tokens);
     double square = 0;
     for (float x : Output<float>(response, "embedding").values) square += x * x;
     EXPECT_NEAR(square, 1, 1e-5);
@@ -176,7 +175,8 @@ TEST_F(OipEncoderTest, WhatIsWrongIsNamed) {
   ExpectRefused(with("truncate", [](auto& p) { p.set_string_param("middle"); }), "parameters.truncate", "\"end\"");
   ExpectRefused(with("normalize", [](auto& p) { p.set_string_param("yes"); }), "parameters.normalize", "bool_param");
   ExpectRefused(with("timeout", [](auto& p) { p.set_int64_param(-1); }), "parameters.timeout", "microseconds");
-  ExpectRefused(with("layer", [](auto& p) { p.set_int64_param(1); }), "parameters",
+  ExpectRefused(with("a b", [](auto& p) { p.set_int64_param(1); }), "parameters", "unknown; the model takes layers");
+  ExpectRefused(with("layer", [](auto& p) { p.set_int64_param(1); }), "parameters.layer",
                 "layers, heads, truncate, normalize");
   MustInfer(with("sequence_id", [](auto& p) { p.set_int64_param(1); }));
   MustInfer(with("timeout", [](auto& p) { p.set_string_param("60000000"); }));

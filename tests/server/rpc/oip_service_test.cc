@@ -40,7 +40,7 @@ TEST_F(OipServiceTest, LiveReadyAndMetadata) {
 }
 
 TEST_F(OipServiceTest, MetadataAndConfigurationAgree) {
-  const ModelConfig& config = server_->context().models.models()[0].model->config;
+  const ModelConfig& config = Served().model->config;
   for (const std::string name : {"bert", "attention"}) {
     inference::ModelMetadataRequest request;
     request.set_name(name);
@@ -71,15 +71,6 @@ TEST_F(OipServiceTest, MetadataAndConfigurationAgree) {
   grpc::ClientContext context;
   inference::ModelMetadataResponse response;
   EXPECT_EQ(inference_->ModelMetadata(&context, unknown, &response).error_code(), grpc::StatusCode::NOT_FOUND);
-}
-
-TEST_F(OipServiceTest, ModelsAreNotLoadedAtRunTime) {
-  grpc::ClientContext context;
-  inference::RepositoryModelLoadRequest request;
-  inference::RepositoryModelLoadResponse response;
-  const grpc::Status status = inference_->RepositoryModelLoad(&context, request, &response);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_NE(status.error_message().find("--model"), std::string::npos);
 }
 
 TEST_F(OipServiceTest, StatisticsCount) {
@@ -134,7 +125,7 @@ TEST_F(OipServiceTest, StreamsAnswerInOrderAndGoOnAfterErrors) {
   const grpc::Status status = stream->Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();
   // Each request counts for its model, those of unknown models for none.
-  const ModelCounters& counters = *server_->context().models.models()[0].counters;
+  const ModelCounters& counters = *Served().counters;
   EXPECT_EQ(counters.succeeded.load(), 32u);
   EXPECT_EQ(counters.failed.load(), 4u);
 }

@@ -1,0 +1,93 @@
+#include "core/model/decoder_model.h"
+
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/model/gguf_model.h"
+#include "core/model/json_file.h"
+#include "core/weights/gguf.h"
+#include "core/weights/tensor_source.h"
+
+namespace attnd {
+namespace {
+
+// What a checkpoint of either kind comes down to.
+struct Parts {
+  absl::StatusOr<DecoderConfig> config = absl::UnknownError("");
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = nullptr;
+  absl::StatusOr<std::unique_ptr<ChatTemplate>> chat_template = nullptr;
+  absl::StatusOr<std::unique_ptr<Decoder>> decoder = nullptr;
+};
+
+// The tokenizer is made while the weights are read and packed: both take a while.
+template <typename Text, typename Weights>
+void LoadBoth(const Text& text, const Weights& weights) {
+  std::thread loading(text);
+  weights();
+  loading.join();
+}
+
+absl::StatusOr<Parts> LoadGguf(const std::string& path, Precision precision) {
+  auto file = GgufFile::Open(path);
+  if (!file.ok()) return file.status();
+  Parts parts;
+  parts.config = LoadGgufConfig(**file);
+  if (!parts.config.ok()) return parts.config.status();
+  LoadBoth(
+      [&] {
+        parts.tokenizer = LoadGgufTokenizer(**file);
+        parts.chat_template = LoadGgufChatTemplate(**file);
+      },
+      [&] { parts.decoder = Decoder::Make(*parts.config, **file, CheckpointNames::kGguf, precision); });
+  return parts;
+}
+
+absl::StatusOr<Parts> LoadFolder(const std::string& path, Precision precision) {
+  Parts parts;
+  parts.config = LoadDecoderConfig(path);
+  if (!parts.config.ok()) return parts.config.status();
+  auto source = OpenCheckpoint(path);
+  if (!source.ok()) return source.status();
+  LoadBoth(
+      [&] {
+        parts.tokenizer = Tokenizer::Load(path + "/tokenizer.json");
+        parts.chat_template = ChatTemplate::Load(path);
+      },
+      [&] { parts.decoder = Decoder::Make(*parts.config, **source, CheckpointNames::kHuggingFace, precision); });
+  return parts;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Load(const std::string& path, Precision precision) {
+  absl::StatusOr<Parts> parts = absl::EndsWith(path, ".gguf") ? LoadGguf(path, precision) : LoadFolder(path, precision);
+  if (!parts.ok()) return parts.status();
+  for (const absl::Status& status :
+       {parts->decoder.status(), parts->tokenizer.status(), parts->chat_template.status()}) {
+    if (!status.ok()) return status;
+  }
+  auto model = std::make_unique<DecoderModel>();
+  model->path = path;
+  model->tokenizer = *std::move(parts->tokenizer);
+  model->chat_template = *std::move(parts->chat_template);
+  model->decoder = *std::move(parts->decoder);
+  if (model->tokenizer->vocabulary_size() > model->config().vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": the tokenizer gives ids up to ",
+                                                   model->tokenizer->vocabulary_size() - 1,
+                                                   ", the model's vocabulary has ", model->config().vocab_size));
+  }
+  return model;
+}
+
+bool IsDecoderPath(const std::string& path) {
+  if (absl::EndsWith(path, ".gguf")) return true;
+  const absl::StatusOr<JsonObject> config = ReadJsonObject(path + "/config.json");
+  if (!config.ok()) return false;
+  const absl::StatusOr<std::string> type = config->String("model_type", "");
+  return type.ok() && IsDecoderType(*type);
+}
+
+}  // namespace attnd

@@ -1,0 +1,38 @@
+// DecoderModel: one loaded generating model: configuration, tokenizer, chat template and the decoder over packed
+// weights.
+#ifndef ATTND_CORE_MODEL_DECODER_MODEL_H_
+#define ATTND_CORE_MODEL_DECODER_MODEL_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/model/decoder.h"
+#include "core/ops/precision.h"
+#include "core/text/chat_template.h"
+#include "core/text/tokenizer.h"
+
+namespace attnd {
+
+// Immutable after Load; shared by all.
+struct DecoderModel {
+  std::string path;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat_template;  // null where the model has none
+  std::unique_ptr<Decoder> decoder;
+
+  const DecoderConfig& config() const { return decoder->config(); }
+
+  // Loads a .gguf file, or a Hugging Face folder (config.json, model.safetensors or its parts, tokenizer.json, ...),
+  // the linear layers packed in `precision`. Errors name the file and the fault.
+  static absl::StatusOr<std::unique_ptr<DecoderModel>> Load(const std::string& path,
+                                                            Precision precision = Precision::kF32);
+};
+
+// Whether `path` is for DecoderModel::Load rather than Model::Load: a .gguf file, or a folder whose config.json has the
+// type of a decoder. Other faults of the folder are left for Load to tell.
+bool IsDecoderPath(const std::string& path);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_MODEL_DECODER_MODEL_H_

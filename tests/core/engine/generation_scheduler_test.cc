@@ -1,0 +1,174 @@
+#include "core/engine/generation_scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace attnd {
+namespace {
+
+std::unique_ptr<ScheduledSequence> Sequence(int tokens, int32_t first) {
+  auto sequence = std::make_unique<ScheduledSequence>();
+  for (int i = 0; i < tokens; ++i) sequence->ids.push_back(first + i);
+  return sequence;
+}
+
+// Runs a step and appends a token where one comes out. Returns rows of the step.
+int Step(GenerationScheduler& scheduler) {
+  const std::vector<ScheduledWork> plan = scheduler.Plan();
+  int rows = 0;
+  scheduler.Done();
+  for (const ScheduledWork& work : plan) {
+    rows += work.count;
+    if (work.begin + work.count == static_cast<int>(work.sequence->ids.size())) work.sequence->ids.push_back(7);
+  }
+  return rows;
+}
+
+TEST(GenerationSchedulerTest, LongPromptsComeInChunksBesideDecoding) {
+  KvCache cache(200);
+  GenerationScheduler scheduler({.step_tokens = 100, .prompt_tokens_beside_decoding = 10}, cache);
+  auto a = Sequence(5, 0), b = Sequence(230, 1000);
+  scheduler.Add(a.get());
+  EXPECT_EQ(Step(scheduler), 5);
+  scheduler.Add(b.get());
+  for (int i = 0; i < 23; ++i) {
+    EXPECT_EQ(Step(scheduler), 11) << i;  // a decodes in every step
+    EXPECT_EQ(a->ids.size(), 7u + i);
+  }
+  EXPECT_EQ(b->ids.size(), 231u);
+  EXPECT_EQ(Step(scheduler), 2);
+  scheduler.Remove(a.get());
+  scheduler.Remove(b.get());
+  EXPECT_EQ(Step(scheduler), 0);
+  EXPECT_EQ(cache.used(), 0);
+}
+
+TEST(GenerationSchedulerTest, AlonePromptsTakeTheWholeStep) {
+  KvCache cache(200);
+  GenerationScheduler scheduler({.step_tokens = 100, .prompt_tokens_beside_decoding = 10}, cache);
+  auto a = Sequence(150, 0), b = Sequence(30, 1000);
+  b->chunk_tokens = 20;
+  scheduler.Add(a.get());
+  scheduler.Add(b.get());
+  EXPECT_EQ(Step(scheduler), 100);
+  EXPECT_EQ(Step(scheduler), 50 + 20);
+  EXPECT_EQ(Step(scheduler), 1 + 10);
+  EXPECT_EQ(Step(scheduler), 2);
+}
+
+TEST(GenerationSchedulerTest, SharesStoredBeginnings) {
+  KvCache cache(20);
+  GenerationScheduler scheduler({}, cache);
+  auto a = Sequence(40, 0), b = Sequence(40, 0), c = Sequence(40, 0);
+  c->share = false;
+  scheduler.Add(a.get());
+  EXPECT_EQ(Step(scheduler), 40);
+  scheduler.Add(b.get());
+  scheduler.Add(c.get());
+  EXPECT_EQ(Step(scheduler), 1 + 8 + 40);
+  EXPECT_EQ(b->shared_tokens, 32);
+  EXPECT_EQ(c->shared_tokens, 0);
+}
+
+TEST(GenerationSchedulerTest, TheLastOneGivesItsPagesBackAndComesAgain) {
+  KvCache cache(4);
+  GenerationScheduler scheduler({}, cache);
+  auto a = Sequence(20, 0), b = Sequence(14, 1000);
+  scheduler.Add(a.get());
+  Step(scheduler);
+  scheduler.Add(b.get());
+  while (b->preemptions == 0) ASSERT_GT(Step(scheduler), 0);
+  EXPECT_EQ(a->preemptions, 0);
+  EXPECT_EQ(scheduler.waiting(), 1);
+  EXPECT_EQ(scheduler.preemptions(), 1);
+  const size_t tokens = b->ids.size();
+  scheduler.Remove(a.get());
+  Step(scheduler);
+  EXPECT_EQ(b->ids.size(), tokens + 1);  // computed again, then one more
+  EXPECT_EQ(b->pages.stored, static_cast<int>(tokens));
+}
+
+TEST(GenerationSchedulerTest, WhatCanNeverFitIsRefused) {
+  KvCache cache(4);
+  GenerationScheduler scheduler({}, cache);
+  EXPECT_TRUE(scheduler.Check(64).ok());
+  EXPECT_THAT(scheduler.Check(65).message(),
+              testing::HasSubstr("65 tokens of prompt and answer, the cache has room for 64"));
+}
+
+// Random arrivals, lengths, cancels and pool sizes with a model that needs no time: everything that is not cancelled
+// finishes, in bounded steps; nobody starves; pages add up after every step.
+TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    std::mt19937 random(seed);
+    const auto pick = [&](int below) { return std::uniform_int_distribution<int>(0, below - 1)(random); };
+    KvCache cache(2 + pick(40));
+    const SchedulerOptions options{
+        .max_sequences = 1 + pick(12), .step_tokens = 16 + pick(100), .prompt_tokens_beside_decoding = 1 + pick(40)};
+    GenerationScheduler scheduler(options, cache);
+    struct Life {
+      std::unique_ptr<ScheduledSequence> sequence;
+      size_t end;       // tokens in all
+      int decoded = 0;  // steps that gave it a token
+    };
+    std::vector<Life> lives;
+    int left = 60, finished = 0, cancelled = 0;
+    for (int step = 0; left > 0 || !lives.empty(); ++step) {
+      ASSERT_LT(step, 200000) << "seed " << seed;
+      if (left > 0 && pick(3) == 0) {
+        const int most = cache.pages() * KvCache::kTokens;
+        const int prompt = 1 + pick(std::min(most - 1, 200));
+        Life life{Sequence(prompt, pick(2) * 500), static_cast<size_t>(prompt + 1 + pick(std::min(most - prompt, 60)))};
+        life.sequence->share = pick(4) != 0;
+        life.sequence->chunk_tokens = 1 + pick(80);
+        ASSERT_TRUE(scheduler.Check(static_cast<int>(life.end)).ok());
+        scheduler.Add(life.sequence.get());
+        lives.push_back(std::move(life));
+        --left;
+      }
+      if (!lives.empty() && pick(50) == 0) {
+        const size_t i = pick(static_cast<int>(lives.size()));
+        scheduler.Remove(lives[i].sequence.get());
+        lives.erase(lives.begin() + static_cast<std::ptrdiff_t>(i));
+        ++cancelled;
+      }
+      const std::vector<ScheduledWork> plan = scheduler.Plan();
+      ASSERT_EQ(plan.empty(), lives.empty()) << "seed " << seed << " step " << step;
+      int rows = 0, decoding = 0;
+      for (const ScheduledWork& work : plan) {
+        ASSERT_EQ(work.begin, work.sequence->pages.stored);
+        ASSERT_GT(work.count, 0);
+        ASSERT_LE(work.count, work.sequence->chunk_tokens);
+        ASSERT_LE(KvCache::PagesFor(work.begin + work.count), static_cast<int>(work.sequence->pages.table.size()));
+        rows += work.count;
+        if (work.sequence->pending() == 1) ++decoding;
+      }
+      ASSERT_LE(rows, options.step_tokens);
+      ASSERT_LE(scheduler.running(), options.max_sequences);
+      scheduler.Done();
+      for (const ScheduledWork& work : plan) {
+        if (work.begin + work.count == static_cast<int>(work.sequence->ids.size())) {
+          work.sequence->ids.push_back(pick(3));
+        }
+      }
+      std::erase_if(lives, [&](const Life& life) {
+        if (life.sequence->ids.size() < life.end) return false;
+        scheduler.Remove(life.sequence.get());
+        ++finished;
+        return true;
+      });
+      std::vector<const KvCache::Sequence*> all;
+      for (const Life& life : lives) all.push_back(&life.sequence->pages);
+      ASSERT_TRUE(cache.Consistent(all)) << "seed " << seed << " step " << step;
+    }
+    EXPECT_EQ(finished + cancelled, 60);
+    EXPECT_EQ(cache.used(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace attnd

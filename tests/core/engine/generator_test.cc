@@ -1,0 +1,358 @@
+// Generation over tiny golden models: the tokens of the reference whatever runs beside, and what requests can ask for.
+#include "core/engine/generator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/golden/decoder_golden.h"
+
+namespace attnd {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Collect : public GenerationListener {
+ public:
+  bool Wanted() override { return wanted; }
+  void OnToken(const GeneratedToken& token) override {
+    EXPECT_FALSE(ended);
+    EXPECT_EQ(token.index, static_cast<int>(tokens.size()));
+    tokens.push_back(token);
+    text += token.text;
+  }
+  void OnEnd(GenerationSummary of_all) override {
+    EXPECT_FALSE(ended);
+    summary = std::move(of_all);
+    ended = true;
+  }
+  std::vector<int32_t> Ids() const {
+    std::vector<int32_t> ids;
+    for (const GeneratedToken& token : tokens) ids.push_back(token.id);
+    return ids;
+  }
+
+  bool wanted = true;
+  bool ended = false;
+  std::vector<GeneratedToken> tokens;
+  std::string text;
+  GenerationSummary summary;
+};
+
+class GeneratorTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  explicit GeneratorTest(const std::string& folder = golden::Folder(GetParam()))
+      : decoder(golden::LoadDecoder(folder)),
+        tokenizer(golden::LoadTokenizer(folder)),
+        cases(folder + "/golden"),
+        team(2) {}
+
+  GeneratorOptions Options(int pages = 200) const {
+    return {.kv_bytes = pages * KvPages::BytesPerPage(decoder->kv_shape(KvType::kF32))};
+  }
+  // The prompt of case i, to be continued as the reference was: most probable tokens, no end token.
+  GenerationRequest Request(size_t i) const {
+    const std::vector<int32_t> ids = cases.Ints(i, "greedy");
+    return {
+        .prompt = {ids.begin(), ids.begin() + 12}, .sampling = {.temperature = 0}, .max_tokens = 24, .min_tokens = 24};
+  }
+  // Whether `ids` is the reference's answer, as far as its tokens were not a close call.
+  void ExpectReference(size_t i, const std::vector<int32_t>& ids) const {
+    const std::vector<int32_t> expected = cases.Ints(i, "greedy");
+    const std::vector<float> margins = cases.Floats(i, "greedy_margin");
+    ASSERT_EQ(ids.size(), 24u);
+    for (size_t t = 0; t < ids.size(); ++t) {
+      if (ids[t] == expected[12 + t]) continue;
+      EXPECT_LT(margins[t], 0.01f) << "case " << i << " token " << t;
+      return;
+    }
+  }
+  std::shared_ptr<Collect> Submit(Generator& generator, GenerationRequest request) const {
+    EXPECT_TRUE(generator.Check(request).ok()) << generator.Check(request);
+    auto listener = std::make_shared<Collect>();
+    EXPECT_TRUE(generator.Submit(std::move(request), listener).ok());
+    return listener;
+  }
+  std::shared_ptr<Collect> Finish(Generator& generator, GenerationRequest request) const {
+    auto listener = Submit(generator, std::move(request));
+    while (generator.Step()) {
+    }
+    EXPECT_TRUE(listener->ended);
+    return listener;
+  }
+
+  const std::unique_ptr<Decoder> decoder;
+  const std::unique_ptr<Tokenizer> tokenizer;
+  const golden::Cases cases;
+  WorkTeam team;
+};
+
+TEST_P(GeneratorTest, AllTogetherGiveTheReferencesTokens) {
+  Generator generator(*decoder, *tokenizer, team, Options());
+  std::vector<std::shared_ptr<Collect>> listeners;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    listeners.push_back(Submit(generator, Request(i)));
+    generator.Step();  // they come one after the other
+  }
+  while (generator.Step()) {
+  }
+  for (size_t i = 0; i < cases.size(); ++i) {
+    ExpectReference(i, listeners[i]->Ids());
+    EXPECT_EQ(listeners[i]->summary.reason, FinishReason::kLength);
+  }
+  EXPECT_EQ(generator.Stats().pages_used, 0);
+  EXPECT_EQ(generator.Stats().generated_tokens, 24 * 6);
+}
+
+TEST_P(GeneratorTest, PreemptedChunkedAndSharedGiveTheSame) {
+  GeneratorOptions options = Options(6);  // one takes 3 pages: six together must give way
+  options.scheduler.step_tokens = 9;
+  options.scheduler.prompt_tokens_beside_decoding = 3;
+  Generator generator(*decoder, *tokenizer, team, options);
+  std::vector<std::shared_ptr<Collect>> listeners;
+  for (int round = 0; round < 3; ++round) {
+    for (size_t i = 0; i < cases.size(); ++i) listeners.push_back(Submit(generator, Request(i)));
+  }
+  while (generator.Step()) {
+  }
+  for (size_t i = 0; i < listeners.size(); ++i) ExpectReference(i % cases.size(), listeners[i]->Ids());
+  EXPECT_GT(generator.Stats().preemptions, 0);
+
+  // The whole of an answer as a prompt: its pages are known, at most 16 tokens and one are computed.
+  GenerationRequest longer = Request(0);
+  const std::vector<int32_t> all = cases.Ints(0, "greedy");
+  Generator fresh(*decoder, *tokenizer, team, Options());
+  const std::vector<int32_t> alone = Finish(fresh, Request(0))->Ids();
+  longer.prompt.assign(all.begin(), all.begin() + 34);
+  longer.min_tokens = longer.max_tokens = 2;
+  const auto shared = Finish(fresh, longer);
+  EXPECT_EQ(shared->summary.shared_tokens, 32);
+  EXPECT_EQ(shared->Ids()[0], alone[22]);
+}
+
+TEST_P(GeneratorTest, AttentionOfEachTokenIsItsRowOfTheWholeMap) {
+  const std::vector<int32_t> ids = cases.Ints(0, "ids");
+  GenerationRequest request = Request(0);
+  Generator generator(*decoder, *tokenizer, team, Options());
+  const std::vector<int32_t> answer = Finish(generator, request)->Ids();
+  std::vector<int32_t> all = request.prompt;
+  all.insert(all.end(), answer.begin(), answer.end() - 1);
+  const int tokens = static_cast<int>(all.size());
+  golden::KeepMaps whole(decoder->config(), tokens), rows(decoder->config(), tokens), every(decoder->config(), tokens);
+  golden::Growing(*decoder, KvType::kF32, 256).Step(team, all, 0, &whole);
+
+  request.attention = &rows;
+  EXPECT_EQ(Finish(generator, request)->Ids(), answer);
+  request.attention = &every;
+  request.prompt_attention = true;
+  EXPECT_EQ(Finish(generator, request)->Ids(), answer);
+  EXPECT_LT(golden::LargestDifference(every.maps, whole.maps), 1e-5);
+  for (size_t i = 0; i < whole.maps.size(); ++i) {
+    const size_t row = i / tokens % tokens;
+    if (row + 1 < request.prompt.size()) {
+      ASSERT_EQ(rows.maps[i], 0.0f);  // rows of the prompt were not asked for
+    } else {
+      ASSERT_NEAR(rows.maps[i], whole.maps[i], 1e-5);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, GeneratorTest, ::testing::Values("llama", "mistral", "gpt2", "gemma3"),
+                         [](const auto& info) { return std::string(info.param); });
+
+class RequestTest : public GeneratorTest {
+ protected:
+  RequestTest() : GeneratorTest(golden::Folder("llama")), generator(*decoder, *tokenizer, team, Options()) {}
+  Generator generator;
+};
+
+TEST_P(RequestTest, SeedsGiveTheSameTokensWhateverRunsBeside) {
+  GenerationRequest request = Request(0);
+  request.sampling = {.temperature = 1, .top_p = 0.9f, .seed = 5};
+  const std::vector<int32_t> alone = Finish(generator, request)->Ids();
+  std::vector<std::shared_ptr<Collect>> others;
+  for (size_t i = 1; i < cases.size(); ++i) others.push_back(Submit(generator, Request(i)));
+  EXPECT_EQ(Finish(generator, request)->Ids(), alone);
+  request.sampling.seed = 6;
+  EXPECT_NE(Finish(generator, request)->Ids(), alone);
+}
+
+TEST_P(RequestTest, LogprobsAreTheReferences) {
+  GenerationRequest request = Request(1);
+  request.logprobs = 3;
+  request.prompt_logprobs = true;
+  const auto result = Finish(generator, request);
+  const std::vector<float> expected = cases.Floats(1, "greedy_logprobs");
+  for (size_t t = 0; t < result->tokens.size(); ++t) {
+    EXPECT_NEAR(result->tokens[t].logprob, expected[t], 5e-4);
+    ASSERT_EQ(result->tokens[t].top.size(), 3u);
+    EXPECT_GE(result->tokens[t].top[0].logprob, result->tokens[t].logprob);
+  }
+  const std::vector<float> logits = cases.Floats(1, "logits");
+  const int vocabulary = decoder->config().vocab_size;
+  ASSERT_EQ(result->summary.prompt_logprobs.size(), 11u);
+  for (int t = 0; t < 11; ++t) {
+    EXPECT_NEAR(result->summary.prompt_logprobs[t],
+                golden::LogProbability(logits.data() + t * vocabulary, vocabulary, request.prompt[t + 1]), 5e-4);
+  }
+}
+
+TEST_P(RequestTest, ScoringAndEmbeddingReadThePromptOnly) {
+  const std::vector<int32_t> ids = cases.Ints(2, "ids");
+  const int width = decoder->config().hidden_size;
+  const std::vector<float> hidden = cases.Floats(2, "hidden");
+  GenerationRequest request{.prompt = ids, .max_tokens = 0, .prompt_logprobs = true, .hidden = HiddenPooling::kLast};
+  const auto last = Finish(generator, request);
+  EXPECT_EQ(last->summary.reason, FinishReason::kLength);
+  EXPECT_TRUE(last->tokens.empty());
+  EXPECT_EQ(last->summary.prompt_logprobs.size(), ids.size() - 1);
+  EXPECT_LT(golden::LargestDifference(last->summary.hidden, {hidden.end() - width, hidden.end()}), 3e-4);
+  request.hidden = HiddenPooling::kMean;
+  std::vector<float> mean(width, 0.0f);
+  for (size_t i = 0; i < hidden.size(); ++i) mean[i % width] += hidden[i] / static_cast<float>(ids.size());
+  EXPECT_LT(golden::LargestDifference(Finish(generator, request)->summary.hidden, mean), 3e-4);
+}
+
+TEST_P(RequestTest, StopsAtEndTokensIdsAndStrings) {
+  GenerationRequest request = Request(0);
+  const auto whole = Finish(generator, request);
+  request.min_tokens = 0;
+  request.stop_ids = {whole->tokens[5].id};
+  const auto by_id = Finish(generator, request);
+  EXPECT_EQ(by_id->summary.reason, FinishReason::kStop);
+  EXPECT_LE(by_id->tokens.size(), 6u);
+  EXPECT_EQ(by_id->tokens.back().id, whole->tokens[5].id);
+  request.min_tokens = static_cast<int>(by_id->tokens.size()) + 3;
+  EXPECT_GE(Finish(generator, request)->tokens.size(), by_id->tokens.size() + 3);
+
+  // A string over the border of two tokens.
+  request = Request(0);
+  const size_t border = whole->tokens[0].text.size() + whole->tokens[1].text.size() + whole->tokens[2].text.size();
+  request.stop_strings = {whole->text.substr(border - 1, 2)};
+  const auto by_string = Finish(generator, request);
+  EXPECT_EQ(by_string->summary.reason, FinishReason::kStop);
+  EXPECT_EQ(by_string->text, whole->text.substr(0, whole->text.find(request.stop_strings[0])));
+  EXPECT_LT(by_string->tokens.size(), whole->tokens.size());
+
+  // The end token itself, forced by a bias.
+  request = Request(0);
+  request.min_tokens = 3;
+  request.sampling.logit_bias = {{decoder->config().eos_ids[0], 100.0f}};
+  const auto ended = Finish(generator, request);
+  EXPECT_EQ(ended->summary.reason, FinishReason::kStop);
+  EXPECT_EQ(ended->tokens.size(), 4u);
+  request.ignore_eos = true;
+  request.min_tokens = 0;
+  EXPECT_EQ(Finish(generator, request)->summary.reason, FinishReason::kLength);
+}
+
+TEST_P(RequestTest, TextsAreTheDecodedTokens) {
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const auto result = Finish(generator, Request(i));
+    std::vector<int32_t> all = Request(i).prompt;
+    const std::string before = tokenizer->Decode(all, true).value();
+    for (const int32_t id : result->Ids()) all.push_back(id);
+    EXPECT_EQ(before + result->text, tokenizer->Decode(all, true).value());
+  }
+}
+
+TEST_P(RequestTest, UnwantedOnesFreeTheirPagesWithinAStep) {
+  for (int i = 0; i < 1000; ++i) {
+    GenerationRequest request = Request(i % cases.size());
+    request.max_tokens = 400;
+    auto listener = Submit(generator, std::move(request));
+    for (int steps = i % 4; steps > 0; --steps) generator.Step();
+    listener->wanted = false;
+    generator.Step();
+    ASSERT_TRUE(listener->ended);
+    ASSERT_EQ(listener->summary.reason, FinishReason::kCancelled);
+    ASSERT_EQ(generator.Stats().pages_used, 0);
+  }
+}
+
+TEST_P(RequestTest, TheContextEndsAnAnswer) {
+  GenerationRequest request = Request(0);
+  const int context = generator.context_tokens();
+  request.prompt.assign(context - 3, 5);
+  request.max_tokens = request.min_tokens = 50;
+  const auto result = Finish(generator, request);
+  EXPECT_EQ(result->summary.reason, FinishReason::kLength);
+  EXPECT_EQ(result->tokens.size(), 3u);
+}
+
+TEST_P(RequestTest, CheckNamesFieldValueAndLimit) {
+  const auto message = [&](const std::function<void(GenerationRequest&)>& spoil) {
+    GenerationRequest request = Request(0);
+    spoil(request);
+    return std::string(generator.Check(request).message());
+  };
+  EXPECT_THAT(message([](auto& r) { r.prompt.clear(); }), HasSubstr("the prompt has 0 tokens"));
+  EXPECT_THAT(message([](auto& r) { r.prompt.assign(512, 1); }), HasSubstr("512 tokens, the model's context is 512"));
+  EXPECT_THAT(message([](auto& r) { r.prompt[3] = 800; }), HasSubstr("prompt token 3 has id 800"));
+  EXPECT_THAT(message([](auto& r) { r.max_tokens = -1; }), HasSubstr("max_tokens is -1"));
+  EXPECT_THAT(message([](auto& r) { r.min_tokens = 25; }), HasSubstr("min_tokens is 25"));
+  EXPECT_THAT(message([](auto& r) { r.logprobs = 21; }), HasSubstr("logprobs is 21"));
+  EXPECT_THAT(message([](auto& r) { r.stop_strings = {""}; }), HasSubstr("a stop string has 0 bytes"));
+  EXPECT_THAT(message([](auto& r) { r.stop_strings.assign(17, "x"); }), HasSubstr("at most 16 stop strings"));
+  EXPECT_THAT(message([](auto& r) { r.stop_ids = {-5}; }), HasSubstr("stop id -5"));
+  EXPECT_THAT(message([](auto& r) { r.sampling.temperature = -1; }), HasSubstr("temperature is -1"));
+  Generator small(*decoder, *tokenizer, team, Options(1));
+  EXPECT_THAT(small.Check(Request(0)).message(),
+              HasSubstr("36 tokens of prompt and answer, the cache has room for 16"));
+}
+
+TEST_P(RequestTest, RunsOnAThreadOfItsOwnAndStops) {
+  GeneratorOptions options = Options();
+  options.max_waiting = 40;
+  Generator threaded(*decoder, *tokenizer, team, options);
+  std::thread runner([&] { threaded.Run(); });
+  struct Wait : Collect {
+    void OnEnd(GenerationSummary of_all) override {
+      Collect::OnEnd(std::move(of_all));
+      done = true;
+      done.notify_all();
+    }
+    std::atomic<bool> done{false};
+  };
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 4; ++c) {
+    clients.emplace_back([&, c] {
+      for (int i = 0; i < 5; ++i) {
+        auto listener = std::make_shared<Wait>();
+        ASSERT_TRUE(threaded.Submit(Request((c + i) % cases.size()), listener).ok());
+        listener->done.wait(false);
+        ExpectReference((c + i) % cases.size(), listener->Ids());
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  auto late = std::make_shared<Wait>();
+  GenerationRequest endless = Request(0);
+  endless.max_tokens = endless.min_tokens = 400;
+  ASSERT_TRUE(threaded.Submit(endless, late).ok());
+  threaded.Stop();
+  runner.join();
+  EXPECT_TRUE(late->ended);
+  EXPECT_EQ(late->summary.reason, FinishReason::kCancelled);
+  EXPECT_EQ(threaded.Submit(Request(0), late).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_P(RequestTest, TooManyWaitingAreRefused) {
+  GeneratorOptions options = Options();
+  options.max_waiting = 2;
+  Generator full(*decoder, *tokenizer, team, options);
+  Submit(full, Request(0));
+  Submit(full, Request(1));
+  EXPECT_EQ(full.Submit(Request(2), std::make_shared<Collect>()).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(full.Stats().waiting, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Llama, RequestTest, ::testing::Values("llama"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace attnd

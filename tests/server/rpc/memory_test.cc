@@ -1,0 +1,98 @@
+// The bound on what all calls together hold for attention and scores.
+#include <gmock/gmock.h>
+
+#include "server/ops/memory_budget.h"
+#include "tests/server/rpc/oip_requests.h"
+
+namespace attnd::oip {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(MemoryBudgetTest, LeasesComeBack) {
+  MemoryBudget budget(100);
+  {
+    MemoryBudget::Lease first, second;
+    EXPECT_TRUE(budget.Take(60, first));
+    EXPECT_FALSE(budget.Take(41, second));
+    EXPECT_TRUE(budget.Take(40, first));
+    EXPECT_FALSE(budget.Take(1, second));
+    EXPECT_TRUE(budget.Take(0, second));
+    EXPECT_EQ(budget.used_bytes(), 100);
+    MemoryBudget::Lease moved = std::move(first);
+    EXPECT_EQ(budget.used_bytes(), 100);
+  }
+  EXPECT_EQ(budget.used_bytes(), 0);
+}
+
+TEST(MemoryBudgetTest, ManyThreadsNeverExceedIt) {
+  MemoryBudget budget(1000);
+  std::atomic<bool> exceeded{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20000; ++i) {
+        MemoryBudget::Lease lease;
+        budget.Take(1 + i % 700, lease);
+        if (budget.used_bytes() > 1000) exceeded = true;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(exceeded);
+  EXPECT_EQ(budget.used_bytes(), 0);
+}
+
+class MemoryTest : public ServerTest {
+ protected:
+  // 3 layers x 6 heads x 3 tokens x 3 tokens x 4 bytes.
+  static v1::EmbedRequest OneText() {
+    v1::EmbedRequest request;
+    request.add_texts("a");
+    request.mutable_attention();
+    return request;
+  }
+  int64_t used() { return server_->context().attention_memory.used_bytes(); }
+};
+
+TEST_F(MemoryTest, ACallThatNeverFitsIsRefusedForGood) {
+  config_.limits.max_attention_memory_bytes = 100;
+  Start();
+  v1::EmbedResponse response;
+  const grpc::Status status = Embed(OneText(), response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("of the server's 100 (max_attention_memory_bytes)"));
+  EXPECT_THAT(status.error_details(), testing::Not(HasSubstr("RetryInfo")));
+  EXPECT_THAT(server_->context().metrics.Text(), HasSubstr("attnd_rejected_total{reason=\"attention_memory\"} 1"));
+  EXPECT_EQ(used(), 0);
+  ExpectAlive();
+}
+
+TEST_F(MemoryTest, CallsInFlightLeaveTheRest) {
+  config_.limits.max_attention_memory_bytes = 1000;
+  StartIdle();
+  grpc::ClientContext waits;
+  v1::EmbedResponse first, second;
+  std::thread caller([&] { stub_->Embed(&waits, OneText(), &first); });
+  EXPECT_TRUE(Eventually([&] { return used() > 500; }));
+  const grpc::Status status = Embed(OneText(), second);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_details(), HasSubstr("RetryInfo")) << status.error_message();
+  waits.TryCancel();
+  caller.join();
+  EXPECT_TRUE(Eventually([&] { return used() == 0; }));
+}
+
+TEST_F(MemoryTest, OutputsOfTheOpenInferenceProtocolCountToo) {
+  config_.limits.max_attention_memory_bytes = 1000;
+  Start();
+  const auto inference = inference::GRPCInferenceService::NewStub(channel_);
+  grpc::ClientContext context;
+  ModelInferResponse response;
+  const grpc::Status status = inference->ModelInfer(&context, Texts({"a b c"}, {"last_hidden_state"}), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("max_attention_memory_bytes"));
+}
+
+}  // namespace
+}  // namespace attnd::oip
