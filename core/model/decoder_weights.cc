@@ -8,14 +8,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "core/ops/quantize.h"
 
 namespace attnd {
 namespace {
-
-uint16_t NearestBf16(float value) {  // ties to even
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 // A weight as it goes into a Linear.
 struct Matrix {
@@ -196,7 +192,7 @@ absl::StatusOr<DecoderWeights> Reader::Read() {
   if (!status_.ok()) return status_;
   if (precision_ != Precision::kF32) {
     weights.narrow_embedding.resize(weights.embedding.size());
-    std::transform(weights.embedding.begin(), weights.embedding.end(), weights.narrow_embedding.begin(), NearestBf16);
+    std::transform(weights.embedding.begin(), weights.embedding.end(), weights.narrow_embedding.begin(), ToBf16);
     weights.embedding = std::vector<float>();
   }
   return weights;
