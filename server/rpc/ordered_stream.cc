@@ -68,23 +68,25 @@ void OrderedStream::Advance() {
 
 void OrderedStream::OnReadDone(bool ok) {
   std::shared_ptr<Item> item;
+  grpc::ByteBuffer request;
   {
     absl::MutexLock lock(&mutex_);
+    request.Swap(&read_);  // from here on another thread may read the next one
     reading_ = false;
     if (!ok) no_more_reads_ = true;
     if (ok && !finished_ && !broken_) {
       monitor_.Received();
       item = std::make_shared<Item>();
-      item->bytes = read_.Length();
+      item->bytes = request.Length();
       bytes_ += item->bytes;
       items_.push_back(item);
     }
   }
-  if (item != nullptr) RunItem(item);
+  if (item != nullptr) RunItem(item, request);
   Advance();
 }
 
-void OrderedStream::RunItem(const std::shared_ptr<Item>& item) {
+void OrderedStream::RunItem(const std::shared_ptr<Item>& item, grpc::ByteBuffer& request) {
   CallOrigin origin = origin_;
   origin.start = absl::Now();
   // A stream may live longer than any item may take.
@@ -92,8 +94,8 @@ void OrderedStream::RunItem(const std::shared_ptr<Item>& item) {
   if (call_->deadline() != std::chrono::system_clock::time_point::max()) {
     origin.deadline = std::min(origin.deadline, absl::FromChrono(call_->deadline()));
   }
-  auto job = MakeJob(&read_, origin);
-  read_.Clear();
+  auto job = MakeJob(&request, origin);
+  request.Clear();
   StreamJob* const started = job.get();
   {
     absl::MutexLock lock(&mutex_);

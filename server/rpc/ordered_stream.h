@@ -66,7 +66,7 @@ class OrderedStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byt
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnDone() override;
 
-  void RunItem(const std::shared_ptr<Item>& item) ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunItem(const std::shared_ptr<Item>& item, grpc::ByteBuffer& request) ABSL_LOCKS_EXCLUDED(mutex_);
   void CancelItems() ABSL_LOCKS_EXCLUDED(mutex_);
   // Starts what can be started: the next read, the next write, or the end.
   void Advance() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -80,8 +80,8 @@ class OrderedStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byt
   absl::Mutex mutex_;  // held across StartRead and StartWrite, which never call back on the caller's stack
   CallMonitor monitor_ ABSL_GUARDED_BY(mutex_);
   const CallOrigin origin_;
-  grpc::ByteBuffer read_;
-  grpc::ByteBuffer write_;
+  grpc::ByteBuffer read_;                                            // gRPC's while reading_
+  grpc::ByteBuffer write_;                                           // gRPC's while writing_
   std::deque<std::shared_ptr<Item>> items_ ABSL_GUARDED_BY(mutex_);  // unanswered, in order
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;                         // of their requests
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
