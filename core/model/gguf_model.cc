@@ -72,12 +72,22 @@ absl::Status ReadSizes(const GgufMetadata& metadata, const std::string& at, Deco
 }
 
 absl::Status ReadWindows(const GgufMetadata& metadata, const std::string& at, DecoderConfig& c) {
-  int window = 0;
+  int window = 0, pattern = 0;
+  const std::string key = at + "attention.sliding_window_pattern";
   absl::Status status = Store(metadata.Int(at + "attention.sliding_window", 0, 1 << 24, 0), window);
   c.windows.assign(c.layers, 0);
-  for (int l = 0; l < c.layers && window > 0; ++l) {
-    // Gemma 3: every sixth layer sees all.
-    if (!c.has_local_rope || (l + 1) % 6 != 0) c.windows[l] = window;
+  if (!status.ok() || window == 0) return status;
+  // A list says it of each layer; a number, that every so many a layer sees all. Files of Gemma 3 need not say: it
+  // is 6.
+  const auto local = metadata.Ints(key);
+  if (local.ok() && *local != nullptr) {
+    if ((*local)->size() != static_cast<size_t>(c.layers)) return metadata.Fault(key, "has not one entry a layer");
+    for (int l = 0; l < c.layers; ++l) c.windows[l] = (**local)[l] != 0 ? window : 0;
+    return absl::OkStatus();
+  }
+  status.Update(Store(metadata.Int(key, 0, 1024, c.has_local_rope ? 6 : 0), pattern));
+  for (int l = 0; l < c.layers; ++l) {
+    if (pattern == 0 || (l + 1) % pattern != 0) c.windows[l] = window;
   }
   return status;
 }

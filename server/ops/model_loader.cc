@@ -5,12 +5,16 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
 namespace attnd {
 
 absl::StatusOr<ServedModelPtr> ModelLoader::Load(const ModelSpec& spec) const {
   auto model = Model::Load(spec.folder, spec.precision);
+  if (model.status().code() == absl::StatusCode::kUnimplemented) {  // an architecture that nobody knows
+    return absl::UnimplementedError(absl::StrCat(spec.folder, "/config.json: ", model.status().message()));
+  }
   if (!model.ok()) return model.status();
   return Serve(spec, *std::move(model));
 }

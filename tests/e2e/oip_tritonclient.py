@@ -76,7 +76,7 @@ class Tritonclient(unittest.TestCase):
         metadata = self.client.get_model_metadata(self.model)
         config = self.client.get_model_config(self.model).config
         self.assertEqual([tensor.name for tensor in metadata.inputs],
-                         ["text", "input_ids", "attention_mask", "token_type_ids"])
+                         ["text", "text_pair", "input_ids", "attention_mask", "token_type_ids"])
         self.assertEqual([tensor.name for tensor in metadata.outputs], [tensor.name for tensor in config.output])
         self.assertGreater(config.max_batch_size, 0)
         hidden = list(metadata.outputs[0].shape)[1]
@@ -221,8 +221,8 @@ class Tritonclient(unittest.TestCase):
         refused("INVALID_ARGUMENT", "value is missing", "attention",
                 [numpy_input(name, np.zeros((1, 1, 2, 4), np.float32), "FP32") for name in ("query", "key")])
         with self.assertRaises(InferenceServerException) as caught:
-            self.client.load_model(self.model)
-        self.assertIn("UNIMPLEMENTED", caught.exception.status())
+            self.client.unload_model("attention")
+        self.assertIn("FAILED_PRECONDITION", caught.exception.status())
         self.assertTrue(self.client.is_server_live())
 
 

@@ -50,12 +50,13 @@ class TasksTest(harness.ServerTest):
         return self.triton.infer(model, inputs, outputs=asked, parameters=parameters)
 
     def test_classify(self):
-        # The pairs of bert-classify were run without segments.
-        for model, pairs in (("bert-classify", False), ("albert-classify", False), ("albert-classify", True)):
+        # One of a single label, one of several. The pairs of bert-classify were run without segments.
+        for model, pairs, scores_of in (("bert-classify", False, softmax), ("albert-classify", False, sigmoid),
+                                        ("albert-classify", True, sigmoid)):
             cases = self.cases(model, pairs)
             request = tasks_pb2.ClassifyRequest(model=model, texts=[text for text, _, _ in cases],
                                                 text_pairs=[pair for _, pair, _ in cases] if pairs else [])
-            expected = softmax(np.stack([logits.reshape(-1) for _, _, logits in cases]))
+            expected = scores_of(np.stack([logits.reshape(-1) for _, _, logits in cases]))
             reply = self.stub.Classify(request, timeout=30)
             for text, row in zip(reply.texts, expected):
                 self.assertEqual([label.id for label in text.labels], list(np.argsort(-row)))
@@ -65,7 +66,7 @@ class TasksTest(harness.ServerTest):
                 inputs.append(bytes_input("text_pair", request.text_pairs))
             np.testing.assert_allclose(self.infer(model, inputs).as_numpy("scores"), expected, atol=1e-4)
             raw = self.infer(model, inputs, ["scores", "embedding", "attention"], raw_scores=True)
-            np.testing.assert_allclose(softmax(raw.as_numpy("scores")), expected, atol=1e-4)
+            np.testing.assert_allclose(scores_of(raw.as_numpy("scores")), expected, atol=1e-4)
             self.assertEqual(raw.as_numpy("attention").shape[0], len(cases))
 
     def test_classify_with_attention(self):
@@ -132,7 +133,8 @@ class TasksTest(harness.ServerTest):
             scores = next(output for output in metadata.outputs if output.name == "scores")
             self.assertEqual(list(scores.shape), shape)
             self.assertEqual("query" in [tensor.name for tensor in metadata.inputs], name == "roberta-rerank")
-        self.assertEqual(self.triton.get_model_metadata("roberta-rerank").properties["task"], "rerank")
+        config = self.triton.get_model_config("roberta-rerank").config
+        self.assertEqual(config.parameters["task"].string_value, "rerank")
 
     def test_the_wrong_head(self):
         self.refused(grpc.StatusCode.FAILED_PRECONDITION,
@@ -153,7 +155,7 @@ class TasksTest(harness.ServerTest):
         for line, (_, _, logits) in zip(out.splitlines(), cases, strict=True):
             best = json.loads(line)["labels"][0]
             self.assertEqual(best["id"], int(logits.argmax()))
-            self.assertAlmostEqual(best["score"], float(softmax(logits.reshape(-1)).max()), delta=1e-4)
+            self.assertAlmostEqual(best["score"], float(sigmoid(logits.reshape(-1)).max()), delta=1e-4)
         self.assertIn("entailment", attn("classify", "--model", "bert-classify", "one text"))
         out = attn("rerank", "--model", "roberta-rerank", "a query", "first document", "second document", "--top-n", "1")
         self.assertRegex(out, r"^ *0\.\d{4} +[01] (first|second) document\n$")

@@ -168,8 +168,8 @@ class V1Test(harness.ServerTest):
         self.assertLessEqual({"attnd.v1.Attnd", "inference.GRPCInferenceService", "grpc.health.v1.Health"}, services)
         pool = DescriptorPool(reflection)
         methods = {method.name for method in pool.FindServiceByName("attnd.v1.Attnd").methods}
-        self.assertEqual(methods, {"Embed", "EmbedStream", "Attend", "EstimateAttention", "ComputeAttention", "Tokenize",
-                                   "Detokenize", "ListModels", "GetModel"})
+        self.assertEqual(methods, {"Embed", "EmbedStream", "Classify", "Rerank", "TokenClassify", "FillMask", "Attend",
+                                   "EstimateAttention", "ComputeAttention", "Tokenize", "Detokenize", "ListModels", "GetModel"})
         self.assertEqual({m.name for m in pool.FindServiceByName("grpc.health.v1.Health").methods}, {"Check", "Watch"})
         self.assertIn("ModelInfer", {m.name for m in pool.FindServiceByName("inference.GRPCInferenceService").methods})
 

@@ -191,7 +191,7 @@ TEST_F(OipEncoderTest, WhatIsWrongIsNamed) {
   ExpectRefused(request, "inputs[0].shape", "text has shape [1, 2]; it must be [n] or [n, 1]");
   request = Texts({"a"});
   AddRaw(request, "attention_mask", "INT32", {1, 1}, Bytes<int32_t>({1}));
-  ExpectRefused(request, "inputs", "alone");
+  ExpectRefused(request, "inputs", "text goes without attention_mask");
   request.mutable_inputs()->DeleteSubrange(0, 1);
   request.mutable_raw_input_contents()->DeleteSubrange(0, 1);
   ExpectRefused(request, "inputs", "text or input_ids is needed");

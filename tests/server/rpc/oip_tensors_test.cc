@@ -135,10 +135,10 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"inputs[0]", "ids holds 2147483648 at element 1, beyond 32 bits",
                [](ModelInferRequest& r) { AddRaw(r, "ids", "INT64", {2}, Bytes<int64_t>({1, 1LL << 31})); }}));
 
-TEST(OipOutputs, TheFirstOnesAreTheDefault) {
+TEST(OipOutputs, OneIsTheDefault) {
   constexpr absl::string_view kKnown[] = {"a", "b", "c"};
   ModelInferRequest request;
-  EXPECT_EQ(ReadOipOutputs(request, kKnown, 1).value(), (std::vector<bool>{true, false, false}));
+  EXPECT_EQ(ReadOipOutputs(request, kKnown, 1).value(), (std::vector<bool>{false, true, false}));
   request.add_outputs()->set_name("c");
   request.add_outputs()->set_name("b");
   EXPECT_EQ(ReadOipOutputs(request, kKnown, 1).value(), (std::vector<bool>{false, true, true}));

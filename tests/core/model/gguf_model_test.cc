@@ -1,0 +1,107 @@
+// Decoders out of GGUF files: each family converted as llama.cpp does, against the same reference as its Hugging Face
+// form.
+#include "core/model/gguf_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/golden/decoder_golden.h"
+#include "tests/golden/gguf_builder.h"
+
+namespace attnd {
+namespace {
+
+using ::testing::HasSubstr;
+
+absl::StatusOr<std::unique_ptr<GgufFile>> Parse(const std::string& file) {
+  return GgufFile::Parse(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(file.data()), file.size()), "x.gguf");
+}
+
+class GgufModelTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GgufModelTest, LogitsAndAttentionsAreThoseOfTheOriginal) {
+  const std::string bytes = golden::ToGguf(GetParam());
+  auto file = Parse(bytes);
+  ASSERT_TRUE(file.ok()) << file.status();
+  auto config = LoadGgufConfig(**file);
+  ASSERT_TRUE(config.ok()) << config.status();
+  auto decoder = Decoder::Make(*config, **file, CheckpointNames::kGguf);
+  ASSERT_TRUE(decoder.ok()) << decoder.status();
+  const golden::Cases cases(golden::Folder(GetParam()) + "/golden");
+  WorkTeam team(2);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const std::vector<int32_t> ids = cases.Ints(i, "ids");
+    golden::KeepMaps keep(*config, static_cast<int>(ids.size()));
+    golden::Growing sequence(**decoder, KvType::kF32, 128);
+    EXPECT_LT(golden::LargestDifference(sequence.Step(team, ids, 0, &keep), cases.Floats(i, "logits")), 3e-4) << i;
+    EXPECT_LT(golden::LargestDifference(keep.maps, cases.Floats(i, "attentions")), 3e-4) << i;
+  }
+}
+
+// mistral's files say llama there, without a window: llama.cpp has none for it.
+INSTANTIATE_TEST_SUITE_P(Families, GgufModelTest,
+                         ::testing::Values("gpt2", "llama", "qwen2", "qwen3", "phi3", "gemma3", "gpt_neox"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// A file of metadata and one tensor.
+std::string Small(const std::function<void(golden::GgufBuilder&)>& add) {
+  golden::GgufBuilder builder;
+  add(builder);
+  builder.AddTensor("token_embd.weight", {2, 4}, std::vector<float>(8));
+  return builder.Build();
+}
+
+TEST(GgufConfigTest, FaultsAreNamed) {
+  const auto message = [](const std::function<void(golden::GgufBuilder&)>& add) {
+    const std::string bytes = Small(add);
+    auto file = Parse(bytes);
+    EXPECT_TRUE(file.ok()) << file.status();
+    return std::string(LoadGgufConfig(**file).status().message());
+  };
+  const auto complete = [](golden::GgufBuilder& b, uint32_t heads, uint32_t key_heads) {
+    b.AddText("general.architecture", "llama");
+    for (const char* key : {"block_count", "context_length", "embedding_length", "feed_forward_length"}) {
+      b.AddInt(std::string("llama.") + key, 4);
+    }
+    b.AddInt("llama.attention.head_count", heads);
+    b.AddInt("llama.attention.head_count_kv", key_heads);
+  };
+  EXPECT_THAT(message([](auto&) {}), HasSubstr("x.gguf: 'general.architecture' is missing"));
+  EXPECT_THAT(message([](auto& b) { b.AddText("general.architecture", "mamba"); }),
+              HasSubstr("general.architecture 'mamba' is not known; known are: llama"));
+  EXPECT_THAT(message([](auto& b) { b.AddText("general.architecture", "llama"); }),
+              HasSubstr("'llama.block_count' is missing"));
+  EXPECT_THAT(message([&](auto& b) { complete(b, 2, 2); }), HasSubstr("'tokenizer.ggml.tokens' is missing"));
+  EXPECT_THAT(message([&](auto& b) { complete(b, 1 << 20, 2); }), HasSubstr("head_count' is 1048576, must be from 1"));
+  const auto with_tokens = [&](uint32_t heads, uint32_t key_heads) {
+    return message([&](auto& b) {
+      complete(b, heads, key_heads);
+      b.Add("tokenizer.ggml.tokens", 9,
+            golden::GgufBuilder::Raw(uint32_t{8}) + golden::GgufBuilder::Raw(uint64_t{1}) +
+                golden::GgufBuilder::Text("a"));
+    });
+  };
+  EXPECT_EQ(with_tokens(2, 2), "");
+  EXPECT_THAT(with_tokens(2, 3), HasSubstr("3 key heads do not divide 2 heads"));
+  EXPECT_THAT(with_tokens(4, 4), HasSubstr("RoPE over 1 of 1 elements"));
+}
+
+TEST(GgufConfigTest, MissingTensorsAreNamed) {
+  const std::string whole = golden::ToGguf("llama");
+  auto file = Parse(whole);
+  DecoderConfig config = LoadGgufConfig(**file).value();
+  config.layers += 1;
+  config.windows.push_back(0);
+  EXPECT_THAT(Decoder::Make(config, **file, CheckpointNames::kGguf).status().message(),
+              HasSubstr("x.gguf: tensor 'blk.3.attn_norm.weight' is missing"));
+  config.layers -= 1;
+  config.hidden_size *= 2;
+  EXPECT_THAT(Decoder::Make(config, **file, CheckpointNames::kGguf).status().message(),
+              HasSubstr("tensor 'token_embd.weight' has shape [800, 96], expected [800, 192]"));
+}
+
+}  // namespace
+}  // namespace attnd
