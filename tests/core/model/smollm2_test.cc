@@ -105,5 +105,40 @@ TEST_F(SmolLm2Test, FortyEightGreedyTokensAreEqual) {
   }
 }
 
+// Mean Kullback-Leibler divergence of the next-token distribution from that in f32, over all tokens of real texts.
+double Divergence(const Decoder& reference, const Decoder& other, const Tokenizer& tokenizer, WorkTeam& team) {
+  const golden::Cases texts(golden::Folder("real/minilm"));
+  const int vocabulary = reference.config().vocab_size;
+  double sum = 0;
+  int tokens = 0;
+  // The first fifteen are no prose: a word 400 times, lone symbols.
+  for (size_t i = 15; i < texts.size(); i += 2) {
+    std::vector<int32_t> ids = tokenizer.Encode(texts.Text(i), {}).value().ids;
+    ids.resize(std::min<size_t>(ids.size(), 64));
+    const std::vector<float> p = golden::Growing(reference, KvType::kF32, 64).Step(team, ids, 0);
+    const std::vector<float> q = golden::Growing(other, KvType::kF32, 64).Step(team, ids, 0);
+    for (size_t t = 0; t < ids.size(); ++t, ++tokens) {
+      const float *a = p.data() + t * vocabulary, *b = q.data() + t * vocabulary;
+      const double log_a = -golden::LogProbability(a, vocabulary, 0) + a[0];
+      const double log_b = -golden::LogProbability(b, vocabulary, 0) + b[0];
+      for (int v = 0; v < vocabulary; ++v) sum += std::exp(a[v] - log_a) * ((a[v] - log_a) - (b[v] - log_b));
+    }
+  }
+  EXPECT_GT(tokens, 300);
+  return sum / tokens;
+}
+
+TEST_F(SmolLm2Test, NarrowWeightsStayClose) {
+  const auto in = [&](Precision precision) {
+    return Decoder::Make(LoadGgufConfig(*Get().file).value(), *Get().file, CheckpointNames::kGguf, precision).value();
+  };
+  const double bf16 = Divergence(*Get().decoder, *in(Precision::kBf16), *Get().tokenizer, team);
+  EXPECT_LE(bf16, 0.001);
+  const double int8 = Divergence(*Get().decoder, *in(Precision::kInt8), *Get().tokenizer, team);
+  EXPECT_LE(int8, 0.02);
+  RecordProperty("bf16", std::to_string(bf16));
+  RecordProperty("int8", std::to_string(int8));
+}
+
 }  // namespace
 }  // namespace attnd
