@@ -53,8 +53,18 @@ void Hide(const PagedHeads& heads, int row_begin, int rows, int first_key, int c
 class Tile {
  public:
   Tile(const PagedHeads& heads, PagedScratch& scratch)
-      : heads_(heads), scratch_(scratch), dim_(heads.pages->shape().head_dim) {
-    scratch.block.Reserve(int64_t{2} * kTokens * dim_);
+      : heads_(heads), scratch_(scratch), dim_(heads.pages->shape().head_dim) {}
+
+  // Makes pages [page, page + count) ready to be multiplied: narrow ones are widened once for all heads.
+  void Use(int page, int count) {
+    if (heads_.pages->shape().type == KvType::kF32 || (page == first_ && count == count_)) return;
+    const int64_t size = int64_t{2} * kTokens * dim_;
+    scratch_.block.Reserve(size * count);
+    for (int p = 0; p < count; ++p) {
+      heads_.pages->ReadF32(heads_.layer, heads_.table[page + p], heads_.key_head, scratch_.block.data() + p * size);
+    }
+    first_ = page;
+    count_ = count;
   }
 
   // scores[rows, stride] = Q K^T for pages [page, page + count).
@@ -86,12 +96,14 @@ class Tile {
 
  private:
   const float* Block(int index) const {
-    return heads_.pages->ReadF32(heads_.layer, heads_.table[index], heads_.key_head, scratch_.block.data());
+    if (count_ > 0) return scratch_.block.data() + int64_t{index - first_} * 2 * kTokens * dim_;
+    return heads_.pages->ReadF32(heads_.layer, heads_.table[index], heads_.key_head, nullptr);
   }
 
   const PagedHeads& heads_;
   PagedScratch& scratch_;
   const int dim_;
+  int first_ = 0, count_ = 0;  // pages that are widened in scratch_.block; 0: they are f32 already
 };
 
 // One row of all heads at a time: a decoding step.
@@ -125,7 +137,7 @@ void AttendOneRow(const PagedHeads& heads, int row, PagedScratch& scratch, const
 }
 
 // A block of rows of one head with its whole rows of probabilities in cache.
-void AttendFullRows(const PagedHeads& heads, int head, int row, int count, PagedScratch& scratch,
+void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Tile& tile, PagedScratch& scratch,
                     const PagedProbabilityFn* probabilities, int keys) {
   const int dim = heads.pages->shape().head_dim;
   const int last = heads.first + row + count - 1;
@@ -140,7 +152,7 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Paged
   scratch.log_sum_exp.Reserve(rows);
   float* scores = scratch.scores.data();
   float* visible = scores + first_page * kTokens - column0;
-  const Tile tile(heads, scratch);
+  tile.Use(first_page, pages);
   tile.Scores(heads.query + row * heads.query_stride + head * dim, rows, first_page, pages, stride, visible);
   for (int r = 0; r < count; ++r) std::fill(scores + int64_t{r} * stride, visible + int64_t{r} * stride, kHidden);
   Hide(heads, row, count, first_page * kTokens, pages * kTokens, stride, visible);
@@ -156,35 +168,42 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Paged
   }
 }
 
-// The same without whole rows: memory does not grow with the keys.
-void AttendOnline(const PagedHeads& heads, int head, int row, int count, PagedScratch& scratch) {
+// All heads of a block without whole rows: memory does not grow with the keys.
+void AttendOnline(const PagedHeads& heads, int row, int count, Tile& tile, PagedScratch& scratch) {
   const int dim = heads.pages->shape().head_dim;
   const int rows = UkernelTable::RoundRows(count);
   constexpr int kStride = kOnlineColumns + 16;
   constexpr int kPages = kOnlineColumns / kTokens;
+  const int64_t all = int64_t{heads.heads} * rows;
   scratch.scores.Reserve(int64_t{rows} * kStride);
-  scratch.output.Reserve(int64_t{rows} * dim);
-  scratch.log_sum_exp.Reserve(rows);
-  scratch.sums.Reserve(rows);
-  float* maxima = scratch.log_sum_exp.data();
-  float* sums = scratch.sums.data();
-  std::fill(maxima, maxima + rows, kHidden);
-  std::fill(sums, sums + rows, 0.0f);
-  std::fill(scratch.output.data(), scratch.output.data() + int64_t{rows} * dim, 0.0f);
-  const Tile tile(heads, scratch);
+  scratch.output.Reserve(all * dim);
+  scratch.log_sum_exp.Reserve(all);
+  scratch.sums.Reserve(all);
+  float* scores = scratch.scores.data();
+  std::fill_n(scratch.log_sum_exp.data(), all, kHidden);
+  std::fill_n(scratch.sums.data(), all, 0.0f);
+  std::fill_n(scratch.output.data(), all * dim, 0.0f);
   const int last_page = (heads.first + row + count - 1) / kTokens;
   for (int page = WindowBegin(heads, heads.first + row) / kTokens; page <= last_page; page += kPages) {
     const int pages = std::min(kPages, last_page + 1 - page);
-    float* scores = scratch.scores.data();
-    tile.Scores(heads.query + row * heads.query_stride + head * dim, rows, page, pages, kStride, scores);
-    Hide(heads, row, count, page * kTokens, pages * kTokens, kStride, scores);
-    OnlineSoftmaxStep(heads.scale, count, pages * kTokens, kStride, scores, maxima, sums, dim, scratch.output.data());
-    tile.Values(scores, kStride, rows, page, pages, /*accumulate=*/true, scratch.output.data());
+    tile.Use(page, pages);
+    for (int head = 0; head < heads.heads; ++head) {
+      const int64_t at = int64_t{head} * rows;
+      float* output = scratch.output.data() + at * dim;
+      tile.Scores(heads.query + row * heads.query_stride + head * dim, rows, page, pages, kStride, scores);
+      Hide(heads, row, count, page * kTokens, pages * kTokens, kStride, scores);
+      OnlineSoftmaxStep(heads.scale, count, pages * kTokens, kStride, scores, scratch.log_sum_exp.data() + at,
+                        scratch.sums.data() + at, dim, output);
+      tile.Values(scores, kStride, rows, page, pages, /*accumulate=*/true, output);
+    }
   }
-  for (int r = 0; r < count; ++r) {
-    float* to = heads.output + (row + r) * heads.output_stride + head * dim;
-    const float inverse = 1.0f / sums[r];  // every row sees its own key at least
-    for (int c = 0; c < dim; ++c) to[c] = scratch.output[r * dim + c] * inverse;
+  for (int head = 0; head < heads.heads; ++head) {
+    for (int r = 0; r < count; ++r) {
+      const int64_t at = int64_t{head} * rows + r;
+      float* to = heads.output + (row + r) * heads.output_stride + head * dim;
+      const float inverse = 1.0f / scratch.sums[at];  // every row sees its own key at least
+      for (int c = 0; c < dim; ++c) to[c] = scratch.output[at * dim + c] * inverse;
+    }
   }
 }
 
@@ -201,14 +220,15 @@ void AttendPaged(const PagedHeads& heads, int row_begin, int row_end, PagedScrat
   const int span = heads.first + row_end - (probabilities == nullptr ? WindowBegin(heads, heads.first + row_begin) : 0);
   const bool online = probabilities == nullptr && span > kOnlineKeys;
   const int block = online ? kRowBlock : RowBlock(ScoreStride(std::max(span + kTokens, keys)));
+  Tile tile(heads, scratch);
   for (int row = row_begin; row < row_end; row += block) {
     const int count = std::min(block, row_end - row);
+    if (online) {
+      AttendOnline(heads, row, count, tile, scratch);
+      continue;
+    }
     for (int head = 0; head < heads.heads; ++head) {
-      if (online) {
-        AttendOnline(heads, head, row, count, scratch);
-      } else {
-        AttendFullRows(heads, head, row, count, scratch, probabilities, keys);
-      }
+      AttendFullRows(heads, head, row, count, tile, scratch, probabilities, keys);
     }
   }
 }

@@ -33,10 +33,10 @@ using PagedProbabilityFn = absl::FunctionRef<void(int head, int row_begin, int r
 // Scratch of one thread; grows to the largest call seen: at most 64 rows of keys, 1 MB above 4,096 keys.
 struct PagedScratch {
   AlignedBuffer<float> scores;       // [rows, stride]
-  AlignedBuffer<float> block;        // a page's keys and values as f32
-  AlignedBuffer<float> output;       // [rows, head_dim]
-  AlignedBuffer<float> log_sum_exp;  // [rows]
-  AlignedBuffer<float> sums;         // [rows], of the online softmax
+  AlignedBuffer<float> block;        // pages' keys and values as f32, where they are stored narrower
+  AlignedBuffer<float> output;       // [heads, rows, head_dim]
+  AlignedBuffer<float> log_sum_exp;  // [heads, rows]
+  AlignedBuffer<float> sums;         // [heads, rows], of the online softmax
 };
 
 // Computes rows [row_begin, row_end). `probabilities`, when not null, sees the rows of every head, and `keys` is then

@@ -169,6 +169,15 @@ TEST(PagedAttentionTest, LongContexts) {
   }
 }
 
+TEST(PagedAttentionTest, LongContextsOfNarrowPages) {
+  for (const KvType type : {KvType::kBf16, KvType::kInt8}) {
+    for (const bool look : {false, true}) {
+      Sequence({32, 3, 1500, 70, 0}, type, 6).Check(look, Tolerance(type));
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(PagedAttentionTest, ScratchDoesNotGrowWithTheSquareOfTheContext) {
   const Case c{16, 1, 0, 3000, 0};
   PagedScratch scratch;
