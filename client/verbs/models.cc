@@ -48,6 +48,7 @@ int Run(VerbContext& context, bool json) {
                                         {"max_text_bytes", limits.max_text_bytes()},
                                         {"max_message_bytes", limits.max_message_bytes()},
                                         {"max_attention_bytes", limits.max_attention_bytes()},
+                                        {"max_attention_memory_bytes", limits.max_attention_memory_bytes()},
                                         {"max_queue_tokens", limits.max_queue_tokens()},
                                         {"max_queue_requests", limits.max_queue_requests()}}}})
                           .dump()

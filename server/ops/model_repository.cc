@@ -189,9 +189,10 @@ void ModelRepository::SetReason(const std::string& name, std::string reason) {
 
 std::vector<ModelRepository::Entry> ModelRepository::Index() const {
   std::map<std::string, Entry> entries;
+  const std::vector<std::string> folders = Folders();
   {
     absl::MutexLock lock(&mutex_);
-    for (const std::string& name : Folders()) {
+    for (const std::string& name : folders) {
       const auto reason = reasons_.find(name);
       entries[name] = {name, false, reason == reasons_.end() ? "not loaded" : reason->second};
     }

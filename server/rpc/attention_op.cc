@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/ops/status.h"
+#include "server/rpc/attention_memory.h"
 
 namespace attnd {
 namespace {
@@ -116,7 +117,7 @@ absl::Status AttentionOp::SetShapes(const AttentionOpShapes& shapes, bool weight
                                                   context_.limits.max_attention_bytes, " (max_attention_bytes)")),
         "attention_cap");
   }
-  return absl::OkStatus();
+  return HoldAttentionMemory(context_.attention_memory, bytes, memory_);
 }
 
 absl::Status AttentionOp::SetScale(double scale) {

@@ -35,7 +35,7 @@ class AttentionOp {
 
   // Sets the sizes of `call()`, its mask's strides and the default scale. kInvalidArgument names the tensor; all
   // figures that disagree are in the message. Errors of kResourceExhausted name the bytes of the outputs and the
-  // server's limit: nothing has been allocated by then.
+  // server's limit, of a call or of all together: nothing has been allocated by then.
   absl::Status SetShapes(const AttentionOpShapes& shapes, bool weights, bool entropy);
   absl::Status SetScale(double scale);
 
@@ -59,6 +59,7 @@ class AttentionOp {
   absl::Time mark_;  // end of the last stage
   StageTimes times_;
   AttentionCall call_;
+  MemoryBudget::Lease memory_;  // of the outputs
   CallTicket ticket_;
   std::unique_ptr<Item> item_;
   Done done_;

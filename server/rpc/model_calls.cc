@@ -56,6 +56,7 @@ void ListModelsCall::Run() {
   limits.set_max_text_bytes(static_cast<uint64_t>(context_.limits.max_text_bytes));
   limits.set_max_message_bytes(static_cast<uint64_t>(context_.limits.max_message_bytes));
   limits.set_max_attention_bytes(static_cast<uint64_t>(context_.limits.max_attention_bytes));
+  limits.set_max_attention_memory_bytes(static_cast<uint64_t>(context_.limits.max_attention_memory_bytes));
   limits.set_max_queue_tokens(static_cast<uint64_t>(context_.queue.max_queue_tokens));
   limits.set_max_queue_requests(static_cast<uint64_t>(context_.queue.max_queue_requests));
   Respond(response);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/ops/status.h"
+#include "server/rpc/attention_memory.h"
 #include "server/rpc/attention_spec.h"
 
 namespace attnd {
@@ -112,14 +113,7 @@ absl::Status TextJob::PlanAttention(const AttentionSpec& spec, int64_t max_bytes
 }
 
 absl::Status TextJob::HoldMemory(int64_t bytes) {
-  MemoryBudget& budget = context_.attention_memory;
-  if (budget.Take(bytes, memory_)) return absl::OkStatus();
-  const absl::Status status = absl::ResourceExhaustedError(
-      absl::StrCat("the call needs ", bytes, " bytes for attention and scores; calls in flight hold ",
-                   budget.used_bytes(), " of the server's ", budget.limit_bytes(), " (max_attention_memory_bytes)"));
-  // More than there ever is will not come by waiting.
-  return WithReason(status, "attention_memory",
-                    bytes > budget.limit_bytes() ? absl::ZeroDuration() : absl::Milliseconds(500));
+  return HoldAttentionMemory(context_.attention_memory, bytes, memory_);
 }
 
 int64_t TextJob::LogitRows(const TextSequence& sequence) const {
