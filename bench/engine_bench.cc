@@ -86,15 +86,14 @@ class BareLoop {
         UkernelShape narrow = shape;
         narrow.n = n - (weights.blocks() - 1) * block;
         const UkernelTable* last = GetUkernelTable(narrow);
-        const bool whole = weights.data() == UkernelData::kF32 || weights.data() == UkernelData::kF32Bf16;
-        const int64_t row_bytes = int64_t{k} * (whole ? 4 : weights.data() == UkernelData::kBf16 ? 2 : 1);
         for (int panel = 0; panel < rows; panel += 128) {
           for (int b = 0; b < weights.blocks(); ++b) {
             for (int row = panel; row < std::min(rows, panel + 128); row += 64) {
               const int count = std::min({64, panel + 128 - row, rows - row});
               (b + 1 == weights.blocks() ? last : table)
-                  ->Run(UkernelTable::RoundRows(count), reinterpret_cast<const char*>(in_.data()) + row * row_bytes,
-                        weights.Block(b), out_.data() + size_t{1} * row * n + b * block);
+                  ->Run(UkernelTable::RoundRows(count),
+                        reinterpret_cast<const char*>(in_.data()) + row * weights.row_bytes(), weights.Block(b),
+                        out_.data() + size_t{1} * row * n + b * block);
             }
           }
         }

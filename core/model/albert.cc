@@ -10,18 +10,7 @@ namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeAlbert(const ModelConfig& config, const TensorSource& file) {
   WeightReader reader(file, "albert.", "embeddings.word_embeddings.weight");
-  const int width = config.word_size;
-  PostNormParts parts;
-  TokenEmbedding& embedding = parts.embedding;
-  embedding.width = width;
-  embedding.words =
-      WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width}), width, config.precision);
-  embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, width});
-  embedding.types = reader.Read("embeddings.token_type_embeddings.weight", {config.type_vocab_size, width});
-  embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", width, config.layer_norm_eps);
-  auto projection = reader.ReadLinear("encoder.embedding_hidden_mapping_in", config.hidden_size, width);
-  if (!projection.ok()) return projection.status();
-  embedding.projection.emplace(*std::move(projection));
+  PostNormParts parts = {.embedding = ReadTokenEmbedding(reader, config, "encoder.embedding_hidden_mapping_in")};
   const PostNormNames names = {.query = "attention.query",
                                .key = "attention.key",
                                .value = "attention.value",
@@ -43,25 +32,14 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeAlbert(const ModelConfig& config, c
 }
 
 absl::StatusOr<std::unique_ptr<Head>> MakeAlbertHead(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file);
-  HeadShape shape = {.hidden = config.hidden_size,
-                     .dense = config.hidden_size,
-                     .outputs = config.logit_columns(),
-                     .epsilon = config.layer_norm_eps};
-  if (config.task == Task::kTokenClassify) return ReadHead(reader, {.output = "classifier"}, shape);
-  if (config.task == Task::kClassify) {
-    shape.activation = Activation::kTanh;
-    return ReadHead(reader, {.dense = "albert.pooler", .output = "classifier"}, shape);
-  }
-  shape.dense = config.word_size;
-  shape.activation = config.activation;
-  return ReadHead(reader,
-                  {.dense = "predictions.dense",
-                   .norm = "predictions.LayerNorm",
-                   .output = "predictions.decoder",
-                   .tied_words = "albert.embeddings.word_embeddings.weight",
-                   .output_bias = "predictions.bias"},
-                  shape);
+  return ReadTaskHead(config, file,
+                      {.classify = {.dense = "albert.pooler", .output = "classifier"},
+                       .fill_mask = {.dense = "predictions.dense",
+                                     .norm = "predictions.LayerNorm",
+                                     .output = "predictions.decoder",
+                                     .tied_words = "albert.embeddings.word_embeddings.weight",
+                                     .output_bias = "predictions.bias"},
+                       .fill_mask_activation = config.activation});
 }
 
 }  // namespace attnd

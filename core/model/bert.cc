@@ -24,21 +24,8 @@ const PostNormNames& Names() {
 }  // namespace
 
 absl::StatusOr<PostNormParts> ReadBertParts(WeightReader& reader, const ModelConfig& config) {
-  const int width = config.word_size;
-  PostNormParts parts;
-  TokenEmbedding& embedding = parts.embedding;
-  embedding.width = width;
-  embedding.words =
-      WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width}), width, config.precision);
-  embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, width});
-  embedding.types = reader.Read("embeddings.token_type_embeddings.weight", {config.type_vocab_size, width});
-  embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", width, config.layer_norm_eps);
-  embedding.padding_id = config.padding_id;
-  if (width != config.hidden_size) {
-    auto projection = reader.ReadLinear("embeddings_project", config.hidden_size, width);
-    if (!projection.ok()) return projection.status();
-    embedding.projection.emplace(*std::move(projection));
-  }
+  const bool narrow = config.word_size != config.hidden_size;  // as some of ELECTRA are
+  PostNormParts parts = {.embedding = ReadTokenEmbedding(reader, config, narrow ? "embeddings_project" : "")};
   if (absl::Status status = ReadPostNormLayers(reader, config, "encoder.layer", Names(), parts); !status.ok()) {
     return status;
   }
@@ -53,24 +40,14 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeBert(const ModelConfig& config, con
 }
 
 absl::StatusOr<std::unique_ptr<Head>> MakeBertHead(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file);
-  HeadShape shape = {.hidden = config.hidden_size,
-                     .dense = config.hidden_size,
-                     .outputs = config.logit_columns(),
-                     .epsilon = config.layer_norm_eps};
-  if (config.task == Task::kTokenClassify) return ReadHead(reader, {.output = "classifier"}, shape);
-  if (config.task == Task::kClassify) {
-    shape.activation = Activation::kTanh;
-    return ReadHead(reader, {.dense = "bert.pooler.dense", .output = "classifier"}, shape);
-  }
-  shape.activation = config.activation;
-  return ReadHead(reader,
-                  {.dense = "cls.predictions.transform.dense",
-                   .norm = "cls.predictions.transform.LayerNorm",
-                   .output = "cls.predictions.decoder",
-                   .tied_words = "bert.embeddings.word_embeddings.weight",
-                   .output_bias = "cls.predictions.bias"},
-                  shape);
+  return ReadTaskHead(config, file,
+                      {.classify = {.dense = "bert.pooler.dense", .output = "classifier"},
+                       .fill_mask = {.dense = "cls.predictions.transform.dense",
+                                     .norm = "cls.predictions.transform.LayerNorm",
+                                     .output = "cls.predictions.decoder",
+                                     .tied_words = "bert.embeddings.word_embeddings.weight",
+                                     .output_bias = "cls.predictions.bias"},
+                       .fill_mask_activation = config.activation});
 }
 
 }  // namespace attnd

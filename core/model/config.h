@@ -72,7 +72,7 @@ struct ModelConfig {
   PoolingConfig pooling;           // mean without normalising where the folder has no modules.json
   std::vector<DenseConfig> dense;  // in their order
   int embedding_size = 0;          // numbers of an embedding: hidden_size, or the last dense module's outputs
-  bool lower_case = false;         // do_lower_case: texts are lower-cased before they are tokenised
+  bool lower_case = false;         // do_lower_case: Model::Load refuses a tokenizer that does not lower-case
   // What a text may begin with, by name ("query": "search_query: "); and the name that is used where none is asked for,
   // "" for none.
   std::map<std::string, std::string> prompts;

@@ -9,13 +9,7 @@ namespace attnd {
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeDistilBert(const ModelConfig& config, const TensorSource& file) {
   WeightReader reader(file, "distilbert.", "embeddings.word_embeddings.weight");
-  const int hidden = config.hidden_size;
-  PostNormParts parts;
-  parts.embedding.width = hidden;
-  parts.embedding.words = WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, hidden}),
-                                    hidden, config.precision);
-  parts.embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, hidden});
-  parts.embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", hidden, config.layer_norm_eps);
+  PostNormParts parts = {.embedding = ReadTokenEmbedding(reader, config, "")};
   const PostNormNames names = {.query = "attention.q_lin",
                                .key = "attention.k_lin",
                                .value = "attention.v_lin",
@@ -31,23 +25,14 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeDistilBert(const ModelConfig& confi
 }
 
 absl::StatusOr<std::unique_ptr<Head>> MakeDistilBertHead(const ModelConfig& config, const TensorSource& file) {
-  WeightReader reader(file);
-  HeadShape shape = {.hidden = config.hidden_size,
-                     .dense = config.hidden_size,
-                     .outputs = config.logit_columns(),
-                     .epsilon = config.layer_norm_eps};
-  if (config.task == Task::kTokenClassify) return ReadHead(reader, {.output = "classifier"}, shape);
-  if (config.task == Task::kClassify) {
-    shape.activation = Activation::kRelu;
-    return ReadHead(reader, {.dense = "pre_classifier", .output = "classifier"}, shape);
-  }
-  shape.activation = config.activation;
-  return ReadHead(reader,
-                  {.dense = "vocab_transform",
-                   .norm = "vocab_layer_norm",
-                   .output = "vocab_projector",
-                   .tied_words = "distilbert.embeddings.word_embeddings.weight"},
-                  shape);
+  return ReadTaskHead(config, file,
+                      {.classify = {.dense = "pre_classifier", .output = "classifier"},
+                       .classify_activation = Activation::kRelu,
+                       .fill_mask = {.dense = "vocab_transform",
+                                     .norm = "vocab_layer_norm",
+                                     .output = "vocab_projector",
+                                     .tied_words = "distilbert.embeddings.word_embeddings.weight"},
+                       .fill_mask_activation = config.activation});
 }
 
 }  // namespace attnd

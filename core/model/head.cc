@@ -62,4 +62,21 @@ absl::StatusOr<std::unique_ptr<Head>> ReadHead(WeightReader& reader, const HeadN
                                      .output = *std::move(output)});
 }
 
+absl::StatusOr<std::unique_ptr<Head>> ReadTaskHead(const ModelConfig& config, const TensorSource& file,
+                                                   const TaskHeads& heads) {
+  WeightReader reader(file);
+  HeadShape shape = {.hidden = config.hidden_size,
+                     .dense = config.hidden_size,
+                     .outputs = config.logit_columns(),
+                     .epsilon = config.layer_norm_eps};
+  if (config.task == Task::kTokenClassify) return ReadHead(reader, {.output = "classifier"}, shape);
+  if (config.task == Task::kClassify) {
+    shape.activation = heads.classify_activation;
+    return ReadHead(reader, heads.classify, shape);
+  }
+  shape.dense = config.word_size;
+  shape.activation = heads.fill_mask_activation;
+  return ReadHead(reader, heads.fill_mask, shape);
+}
+
 }  // namespace attnd

@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "core/base/aligned.h"
 #include "core/base/work_team.h"
+#include "core/model/config.h"
 #include "core/model/norm.h"
 #include "core/model/weight_reader.h"
 #include "core/ops/activation.h"
@@ -66,6 +67,19 @@ struct HeadShape {
 };
 
 absl::StatusOr<std::unique_ptr<Head>> ReadHead(WeightReader& reader, const HeadNames& names, const HeadShape& shape);
+
+// The heads that BERT's relatives have: token classification is a linear "classifier" for all of them; the others
+// differ in names and activations.
+struct TaskHeads {
+  HeadNames classify;
+  Activation classify_activation = Activation::kTanh;
+  HeadNames fill_mask;
+  Activation fill_mask_activation = Activation::kGelu;
+};
+
+// The head of config.task (never kEmbed). The inner layer of fill-mask is config.word_size wide.
+absl::StatusOr<std::unique_ptr<Head>> ReadTaskHead(const ModelConfig& config, const TensorSource& file,
+                                                   const TaskHeads& heads);
 
 }  // namespace attnd
 

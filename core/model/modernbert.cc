@@ -89,7 +89,6 @@ absl::StatusOr<std::unique_ptr<Encoder>> ModernBert::Make(const ModelConfig& con
     return ReadNorm(reader, name, hidden, config.layer_norm_eps, options.norm_bias);
   };
   auto result = std::unique_ptr<ModernBert>(new ModernBert(config));
-  result->embedding_.width = hidden;
   result->embedding_.words =
       WordTable(reader.Read("embeddings.tok_embeddings.weight", {config.vocab_size, hidden}), hidden, config.precision);
   result->embedding_.norm = norm("embeddings.norm");

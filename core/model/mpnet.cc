@@ -42,14 +42,7 @@ DistanceBias ExpandBuckets(const std::vector<float>& buckets, int heads, int tok
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeMpnet(const ModelConfig& config, const TensorSource& file) {
   WeightReader reader(file, "mpnet.", "embeddings.word_embeddings.weight");
-  const int hidden = config.hidden_size;
-  PostNormParts parts;
-  parts.embedding.width = hidden;
-  parts.embedding.words = WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, hidden}),
-                                    hidden, config.precision);
-  parts.embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, hidden});
-  parts.embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", hidden, config.layer_norm_eps);
-  parts.embedding.padding_id = config.padding_id;
+  PostNormParts parts = {.embedding = ReadTokenEmbedding(reader, config, "")};
   const PostNormNames names = {.query = "attention.attn.q",
                                .key = "attention.attn.k",
                                .value = "attention.attn.v",

@@ -17,24 +17,14 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeRoberta(const ModelConfig& config, 
 
 absl::StatusOr<std::unique_ptr<Head>> ReadRobertaHead(const ModelConfig& config, const TensorSource& file,
                                                       const std::string& words) {
-  WeightReader reader(file);
-  HeadShape shape = {.hidden = config.hidden_size,
-                     .dense = config.hidden_size,
-                     .outputs = config.logit_columns(),
-                     .epsilon = config.layer_norm_eps};
-  if (config.task == Task::kTokenClassify) return ReadHead(reader, {.output = "classifier"}, shape);
-  if (config.task == Task::kClassify) {
-    shape.activation = Activation::kTanh;
-    return ReadHead(reader, {.dense = "classifier.dense", .output = "classifier.out_proj"}, shape);
-  }
-  shape.activation = Activation::kGelu;  // whatever hidden_act says
-  return ReadHead(reader,
-                  {.dense = "lm_head.dense",
-                   .norm = "lm_head.layer_norm",
-                   .output = "lm_head.decoder",
-                   .tied_words = words,
-                   .output_bias = "lm_head.bias"},
-                  shape);
+  // GELU whatever hidden_act says.
+  return ReadTaskHead(config, file,
+                      {.classify = {.dense = "classifier.dense", .output = "classifier.out_proj"},
+                       .fill_mask = {.dense = "lm_head.dense",
+                                     .norm = "lm_head.layer_norm",
+                                     .output = "lm_head.decoder",
+                                     .tied_words = words,
+                                     .output_bias = "lm_head.bias"}});
 }
 
 absl::StatusOr<std::unique_ptr<Head>> MakeRobertaHead(const ModelConfig& config, const TensorSource& file) {

@@ -1,9 +1,12 @@
 #include "core/model/token_embedding.h"
 
+#include <utility>
+
 namespace attnd {
 
 void TokenEmbedding::Run(const PackedBatch& batch, WorkTeam::Session& team, AlignedBuffer<float>& scratch,
                          float* hidden) const {
+  const int width = words.width();
   float* rows = hidden;
   if (projection.has_value()) {
     scratch.Reserve((int64_t{batch.tokens()} + Linear::kPaddingRows) * width);
@@ -34,6 +37,24 @@ void TokenEmbedding::Run(const PackedBatch& batch, WorkTeam::Session& team, Alig
 int64_t TokenEmbedding::bytes() const {
   return words.bytes() + static_cast<int64_t>((positions.size() + types.size()) * sizeof(float)) +
          (projection.has_value() ? projection->bytes() : 0);
+}
+
+TokenEmbedding ReadTokenEmbedding(WeightReader& reader, const ModelConfig& config, const std::string& projection) {
+  const int width = config.word_size;
+  TokenEmbedding embedding;
+  embedding.words =
+      WordTable(reader.Read("embeddings.word_embeddings.weight", {config.vocab_size, width}), width, config.precision);
+  embedding.positions = reader.Read("embeddings.position_embeddings.weight", {config.max_positions, width});
+  if (config.type_vocab_size > 0) {
+    embedding.types = reader.Read("embeddings.token_type_embeddings.weight", {config.type_vocab_size, width});
+  }
+  embedding.norm = ReadNorm(reader, "embeddings.LayerNorm", width, config.layer_norm_eps);
+  embedding.padding_id = config.padding_id;
+  if (!projection.empty()) {
+    auto linear = reader.ReadLinear(projection, config.hidden_size, width);
+    if (linear.ok()) embedding.projection.emplace(*std::move(linear));
+  }
+  return embedding;
 }
 
 }  // namespace attnd

@@ -4,12 +4,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/base/aligned.h"
 #include "core/base/work_team.h"
+#include "core/model/config.h"
 #include "core/model/norm.h"
 #include "core/model/packed_batch.h"
+#include "core/model/weight_reader.h"
 #include "core/model/word_table.h"
 #include "core/ops/linear.h"
 
@@ -18,8 +21,7 @@ namespace attnd {
 // The sum of a word's, a position's and a segment's vector, then a norm, then a projection where the vectors are
 // narrower than the layers. Immutable after construction.
 struct TokenEmbedding {
-  int width = 0;                 // of the vectors
-  WordTable words;               // [vocab, width]
+  WordTable words;               // [vocab, width]: the width of all vectors here
   std::vector<float> positions;  // [max_positions, width]; empty: none (rotary)
   std::vector<float> types;      // [type_vocab, width]; empty: none. With one row, every token has type 0
   Norm norm;
@@ -32,6 +34,10 @@ struct TokenEmbedding {
   void Run(const PackedBatch& batch, WorkTeam::Session& team, AlignedBuffer<float>& scratch, float* hidden) const;
   int64_t bytes() const;
 };
+
+// embeddings.{word_embeddings, position_embeddings, token_type_embeddings, LayerNorm}, as BERT and its relatives name
+// them, without segments where config.type_vocab_size is 0; an empty `projection`: none. Faults are the reader's.
+TokenEmbedding ReadTokenEmbedding(WeightReader& reader, const ModelConfig& config, const std::string& projection);
 
 }  // namespace attnd
 

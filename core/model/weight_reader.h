@@ -33,7 +33,7 @@ class WeightReader {
   std::vector<float> Read(const std::string& name, std::initializer_list<int64_t> shape);
   // NAME.weight [outputs, inputs] and NAME.bias [outputs], packed. Fails with status().
   absl::StatusOr<Linear> ReadLinear(const std::string& name, int outputs, int inputs,
-                                    const LinearOptions& options = {.bias = true});
+                                    const LinearOptions& options = {});
   // The same by the full names of both tensors; an empty `bias`: none.
   absl::StatusOr<Linear> ReadLinearOf(const std::string& weight, const std::string& bias, int outputs, int inputs);
   // Several of one shape, each NAME with `outputs` rows, as one: their outputs side by side.

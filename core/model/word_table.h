@@ -2,7 +2,7 @@
 #ifndef ATTND_CORE_MODEL_WORD_TABLE_H_
 #define ATTND_CORE_MODEL_WORD_TABLE_H_
 
-#include <bit>
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -31,8 +31,10 @@ class WordTable {
   int width() const { return width_; }
   void Copy(int32_t word, float* to /* [width] */) const {
     const int64_t begin = int64_t{word} * width_;
-    for (int c = 0; c < width_; ++c) {
-      to[c] = bf16_.empty() ? f32_[begin + c] : std::bit_cast<float>(uint32_t{bf16_[begin + c]} << 16);
+    if (bf16_.empty()) {
+      std::copy_n(f32_.data() + begin, width_, to);
+    } else {
+      std::transform(bf16_.data() + begin, bf16_.data() + begin + width_, to, FromBf16);
     }
   }
   int64_t bytes() const { return static_cast<int64_t>(f32_.size() * sizeof(float) + bf16_.size() * sizeof(uint16_t)); }

@@ -60,10 +60,10 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
 Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows) const {
   const UkernelData data = weights_.data();
   if (data == UkernelData::kF32 || data == UkernelData::kF32Bf16) {
-    return {.data = x, .row_bytes = static_cast<int64_t>(inputs_ * sizeof(float))};
+    return {.data = x, .row_bytes = weights_.row_bytes()};
   }
   const int width = weights_.padded_inputs();
-  const int64_t row_bytes = int64_t{width} * (data == UkernelData::kBf16 ? 2 : 1);
+  const int64_t row_bytes = weights_.row_bytes();
   thread_local Converted converted;
   converted.rows.Reserve((rows + kPaddingRows) * row_bytes);
   converted.scales.Reserve(int64_t{weights_.groups()} * rows);

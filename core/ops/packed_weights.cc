@@ -101,6 +101,11 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
   Pack<int8_t>(weight, [&](float w, int n) { return static_cast<int8_t>(std::lrint(w * inverses[n])); });
 }
 
+int64_t PackedWeights::row_bytes() const {
+  const bool f32 = data_ == UkernelData::kF32 || data_ == UkernelData::kF32Bf16;
+  return int64_t{padded_inputs()} * (f32 ? 4 : data_ == UkernelData::kBf16 ? 2 : 1);
+}
+
 int64_t PackedWeights::bytes() const {
   return static_cast<int64_t>(packed_.size() + (scales_.size() + sums_.size()) * sizeof(float));
 }

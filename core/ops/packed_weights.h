@@ -28,6 +28,7 @@ class PackedWeights {
   int group() const { return group_; }
   int groups() const { return groups_; }
   int padded_inputs() const { return groups_ * group_; }
+  int64_t row_bytes() const;  // of one row of activations as the kernel reads it
   const std::byte* Block(int b, int g = 0) const {
     return packed_.data() + b * block_bytes_ + g * (block_bytes_ / groups_);
   }

@@ -9,9 +9,11 @@ namespace attnd {
 
 // kF32:  f32 weights and activations.
 // kBf16: bf16 weights. Activations in bf16 where the CPU multiplies it (AVX-512 BF16), else f32; sums in f32.
-// kInt8: weights s8 with a scale per output channel, activations u8 with a scale and an offset per row, found as the
-//        text runs; sums in s32. Weights keep within +-63 where the CPU has no VNNI, whose products would saturate.
-// What is not a linear layer (embeddings, norms, attention, heads of a task) computes in f32.
+// kInt8: weights s8 with a scale per output channel, activations u8 with a scale and an offset per row and group of
+//        inputs (PackedWeights::group), found as the text runs; sums in s32. Weights keep within +-63 where the CPU has
+//        no VNNI: its products would saturate.
+// What is not a linear layer (norms, attention), and the head of a task, computes in f32; word vectors are kept in bf16
+// below kF32.
 enum class Precision { kF32, kBf16, kInt8 };
 
 std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"

@@ -2,6 +2,7 @@
 #ifndef ATTND_CORE_OPS_QUANTIZE_H_
 #define ATTND_CORE_OPS_QUANTIZE_H_
 
+#include <bit>
 #include <cstdint>
 
 namespace attnd {
@@ -11,10 +12,11 @@ namespace attnd {
 void QuantizeRow(const float* x /* [columns] */, int columns, int stride, uint8_t* q /* [stride] */, float* scale,
                  float* offset);
 
-// Rounded to nearest, ties to even. Columns from `columns` to `stride` become 0.
+// Rounded to nearest, ties to even, alike on every CPU. Columns from `columns` to `stride` become 0.
 void ConvertRowsToBf16(const float* x /* [rows, columns] */, int rows, int columns, int stride,
                        uint16_t* y /* [rows, stride] */);
 uint16_t ToBf16(float x);
+inline float FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
 // The product of quantised rows and weights w ~ weight_scales[c] * s8 from its integer sums:
 //   y[r, c] = row_scales[r] * weight_scales[c] * sums[r, c] + row_offsets[r] * weight_sums[c]  (+ y[r, c]: accumulate),

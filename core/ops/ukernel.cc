@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <mutex>
 #include <type_traits>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "core/base/aligned.h"
+#include "core/ops/quantize.h"
 #include "oneapi/dnnl/dnnl.hpp"
 #if __has_include("oneapi/dnnl/dnnl_ukernel.hpp") && defined(__x86_64__)
 #include "oneapi/dnnl/dnnl_ukernel.hpp"
@@ -127,7 +127,7 @@ class MatmulKernel final : public Ukernel {
 };
 
 float ToFloat(float x) { return x; }
-float ToFloat(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
+float ToFloat(uint16_t bf16) { return FromBf16(bf16); }
 
 // Loops. For what has no other kernel: types that oneDNN has no tile of on this CPU, and one column, for which
 // dnnl::matmul (3.7.2) gives wrong results where the rows of C are further apart than its one column.
