@@ -1,7 +1,5 @@
 #include "core/base/work_team.h"
 
-#include <sched.h>
-
 #include <algorithm>
 
 #if defined(__x86_64__)
@@ -19,7 +17,7 @@ void Pause() {
 #endif
 }
 
-// Pauses of a waiter before it yields the core, so that a preempted peer can run.
+// Spins of about 20-40 ns: a waiter yields the core after roughly 50 us, so that a preempted peer can run.
 constexpr int kSpinsBeforeYield = 2000;
 
 }  // namespace
@@ -35,8 +33,6 @@ struct alignas(64) WorkTeam::Slot {
 };
 
 WorkTeam::WorkTeam(int capacity) : capacity_(std::max(1, capacity)), slots_(new Slot[std::max(1, capacity)]) {
-  if (sched_getaffinity(0, sizeof(allowed_), &allowed_) != 0) CPU_ZERO(&allowed_);
-  helpers_.reserve(capacity_ - 1);
   for (int i = 1; i < capacity_; ++i) helpers_.emplace_back([this, i] { HelperLoop(i); });
 }
 
@@ -53,7 +49,10 @@ WorkTeam::Session::Session(WorkTeam& team) : team_(team), slot_(-1) {
     bool expected = false;
     if (team_.slots_[i].taken.compare_exchange_strong(expected, true)) slot_ = i;
   }
-  if (++team_.sessions_ < team_.capacity_) team_.WakeHelpers();
+  if (++team_.sessions_ < team_.capacity_) {
+    ++team_.wake_;
+    team_.wake_.notify_all();
+  }
 }
 
 WorkTeam::Session::~Session() {
@@ -63,20 +62,6 @@ WorkTeam::Session::~Session() {
     ++team_.wake_;
     team_.wake_.notify_all();
   }
-}
-
-// Linux likes to wake a thread on the CPU of its waker, which here goes on computing: the helper would wait there for
-// milliseconds (seen: two lanes as slow as one). So helpers wake with the caller's CPU taken out of their mask, and put
-// the mask back when they run.
-void WorkTeam::WakeHelpers() {
-  const int cpu = sched_getcpu();
-  if (cpu >= 0 && CPU_COUNT(&allowed_) > 1 && CPU_ISSET(cpu, &allowed_)) {
-    cpu_set_t others = allowed_;
-    CPU_CLR(cpu, &others);
-    for (std::thread& helper : helpers_) pthread_setaffinity_np(helper.native_handle(), sizeof(others), &others);
-  }
-  ++wake_;
-  wake_.notify_all();
 }
 
 void WorkTeam::Session::ParallelFor(int64_t tiles, TileFn fn) {
@@ -141,7 +126,6 @@ void WorkTeam::HelperLoop(int helper) {
     }
     --helping_;
     wake_.wait(seen);
-    if (CPU_COUNT(&allowed_) > 1) sched_setaffinity(0, sizeof(allowed_), &allowed_);
   }
 }
 

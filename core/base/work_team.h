@@ -2,8 +2,6 @@
 #ifndef ATTND_CORE_BASE_WORK_TEAM_H_
 #define ATTND_CORE_BASE_WORK_TEAM_H_
 
-#include <sched.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -17,7 +15,7 @@ namespace attnd {
 // `capacity` threads may compute at once. A worker opens a Session around one step; inside it, ParallelFor hands tiles
 // to the caller and to helper threads, as many as there is capacity that no other session uses. With every worker busy
 // a session runs alone (throughput); with one busy it gets all cores (latency). Helpers spin between the loops of an
-// open session, so that a loop need not wake them, and sleep when no session can use them.
+// open session, which keeps a loop's overhead near a microsecond, and sleep when no session can use them.
 class WorkTeam {
  public:
   // `tile` runs 0..tiles-1, each exactly once; `lane` in [0, capacity) is unique among the threads running at a time
@@ -49,12 +47,10 @@ class WorkTeam {
 
  private:
   struct Slot;
-  void WakeHelpers();
   void HelperLoop(int helper);
   bool HelperMayRun() const;
 
   const int capacity_;
-  cpu_set_t allowed_;              // the CPUs of the thread that made the team
   std::unique_ptr<Slot[]> slots_;  // [capacity], one per open session
   std::atomic<int> sessions_{0};   // open sessions
   std::atomic<int> helping_{0};    // helpers inside a loop or looking for one
