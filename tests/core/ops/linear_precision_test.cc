@@ -34,7 +34,7 @@ std::vector<double> Activations(Precision precision, const std::vector<float>& x
     for (size_t i = 0; i < values.size(); ++i) values[i] = FromBf16(ToBf16(x[i]));
   }
   // Groups of inputs, as PackedWeights says, have a range of their own.
-  const int groups = (columns + 383) / 384;
+  const int groups = (columns + 191) / 192;
   const int group = ((columns + groups - 1) / groups + 3) / 4 * 4;
   for (int i = 0; i < rows * groups && precision == Precision::kInt8; ++i) {
     const int r = i / groups, begin = i % groups * group, end = std::min(columns, begin + group);
