@@ -33,10 +33,8 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
   const auto prompt = FindPrompt(job_.config(), given(request.has_prompt_name(), request.prompt_name()),
                                  given(request.has_prompt(), request.prompt()));
   if (!prompt.ok()) return prompt.status();
-  std::vector<std::string> prompted;
-  const std::vector<absl::string_view> texts =
-      WithPrompt(*prompt, {request.texts().begin(), request.texts().end()}, prompted);
-  if (absl::Status status = job_.Tokenise(texts, *truncate, "texts"); !status.ok()) return status;
+  const std::vector<absl::string_view> texts(request.texts().begin(), request.texts().end());
+  if (absl::Status status = job_.Tokenise(texts, *truncate, "texts", *prompt); !status.ok()) return status;
   if (!request.has_attention()) return absl::OkStatus();
   return job_.PlanAttention(attention, static_cast<int64_t>(request.attention().max_bytes()));
 }

@@ -13,7 +13,6 @@
 #include "server/rpc/oip_call.h"
 #include "server/rpc/oip_encoder.h"
 #include "server/rpc/oip_tensors.h"
-#include "server/rpc/prompt.h"
 #include "server/rpc/scores.h"
 
 namespace attnd {
@@ -105,8 +104,7 @@ absl::Status OipEncoderCall::TakeSequences() {
   } else if (!asked_.text_pairs.empty()) {
     status = job_.TokenisePairs(asked_.texts, "text", asked_.text_pairs, "text_pair", asked_.truncate);
   } else {
-    std::vector<std::string> prompted;
-    status = job_.Tokenise(WithPrompt(asked_.prompt, asked_.texts, prompted), asked_.truncate, "text");
+    status = job_.Tokenise(asked_.texts, asked_.truncate, "text", asked_.prompt);
   }
   if (!status.ok()) return status;
   std::vector<TextSequence>& sequences = job_.sequences();

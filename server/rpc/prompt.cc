@@ -25,16 +25,4 @@ absl::StatusOr<std::string> FindPrompt(const ModelConfig& config, const std::opt
                                          : absl::StrCat("the model has no prompt of that name; it has ", known));
 }
 
-std::vector<absl::string_view> WithPrompt(absl::string_view prompt, std::vector<absl::string_view> texts,
-                                          std::vector<std::string>& storage) {
-  if (prompt.empty()) return texts;
-  storage.clear();
-  storage.reserve(texts.size());
-  for (absl::string_view& text : texts) {
-    storage.push_back(absl::StrCat(prompt, text));
-    text = storage.back();
-  }
-  return texts;
-}
-
 }  // namespace attnd

@@ -4,7 +4,6 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -17,11 +16,6 @@ namespace attnd {
 // the field at fault, below `fields` ("" or "parameters.").
 absl::StatusOr<std::string> FindPrompt(const ModelConfig& config, const std::optional<std::string>& name,
                                        const std::optional<std::string>& prompt, absl::string_view fields = "");
-
-// The texts with the prompt before each. Views of `texts` where there is none, else of `storage`, which must outlive
-// them.
-std::vector<absl::string_view> WithPrompt(absl::string_view prompt, std::vector<absl::string_view> texts,
-                                          std::vector<std::string>& storage);
 
 }  // namespace attnd
 

@@ -68,8 +68,10 @@ class TextJob {
   void UseModel(ServedModelPtr model);
 
   // Checks and tokenises `texts`: their number, their bytes, UTF-8, their tokens. Errors name "field[i]" and the limit.
-  // Ends early when the deadline passes. The stages validate and tokenise are measured here.
-  absl::Status Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field);
+  // Ends early when the deadline passes. The stages validate and tokenise are measured here. Each text is taken with
+  // `prompt` before it.
+  absl::Status Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field,
+                        absl::string_view prompt = "");
   // The same for a call of one text: errors name "field".
   absl::Status TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field);
   // Pairs of texts, as the model's template joins them: one of `firsts` for all of `seconds`, or one each. Errors name
@@ -79,7 +81,7 @@ class TextJob {
                              Truncate truncate);
   // Tokenises by `options` for its own sake: the sequences may be longer than the model takes, so do not Start them.
   absl::Status TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
-                            absl::string_view field);
+                            absl::string_view field, absl::string_view prompt = "");
   // Sequences that come as ids.
   absl::Status TakeIds(std::vector<std::vector<int32_t>> ids, absl::string_view field);
 
@@ -132,7 +134,7 @@ class TextJob {
   EncodeOptions ModelOptions(Truncate truncate) const;
   absl::Status CheckCount(size_t texts, absl::string_view field) const;
   absl::Status Encode(absl::string_view text, const absl::string_view* pair, const EncodeOptions& options);
-  absl::Status CheckBytes(absl::string_view text) const;
+  absl::Status CheckBytes(size_t bytes) const;
   void Add(Encoding encoding);
   absl::Status CheckTokens(const TextSequence& sequence) const;
   void ItemFinished(const Item& item, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);

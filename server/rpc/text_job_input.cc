@@ -19,8 +19,9 @@ EncodeOptions TextJob::ModelOptions(Truncate truncate) const {
   return {.max_tokens = config().max_tokens, .truncate = truncate};
 }
 
-absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field) {
-  if (absl::Status status = TokeniseOnly(texts, ModelOptions(truncate), field); !status.ok()) return status;
+absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field,
+                               absl::string_view prompt) {
+  if (absl::Status status = TokeniseOnly(texts, ModelOptions(truncate), field, prompt); !status.ok()) return status;
   for (size_t i = 0; i < sequences_.size(); ++i) {
     if (absl::Status status = CheckTokens(sequences_[i]); !status.ok()) return WithField(status, At(field, i));
   }
@@ -28,7 +29,7 @@ absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Trunca
 }
 
 absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field) {
-  if (absl::Status status = CheckBytes(text); !status.ok()) return WithField(status, field);
+  if (absl::Status status = CheckBytes(text.size()); !status.ok()) return WithField(status, field);
   EndValidate();
   absl::Status status = Encode(text, nullptr, ModelOptions(truncate));
   if (status.ok()) status = CheckTokens(sequences_.back());
@@ -37,15 +38,24 @@ absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, abs
 }
 
 absl::Status TextJob::TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
-                                   absl::string_view field) {
+                                   absl::string_view field, absl::string_view prompt) {
   if (absl::Status status = CheckCount(texts.size(), field); !status.ok()) return status;
   for (size_t i = 0; i < texts.size(); ++i) {
-    if (absl::Status status = CheckBytes(texts[i]); !status.ok()) return WithField(status, At(field, i));
+    if (absl::Status status = CheckBytes(prompt.size() + texts[i].size()); !status.ok()) {
+      return WithField(status, At(field, i));
+    }
   }
   EndValidate();
   sequences_.reserve(texts.size());
+  std::string prompted(prompt);  // with one text at a time: a prompt for many texts must not cost its size for each
   for (size_t i = 0; i < texts.size(); ++i) {
-    if (absl::Status status = Encode(texts[i], nullptr, options); !status.ok()) return WithField(status, At(field, i));
+    absl::string_view text = texts[i];
+    if (!prompt.empty()) {
+      prompted.resize(prompt.size());
+      absl::StrAppend(&prompted, text);
+      text = prompted;
+    }
+    if (absl::Status status = Encode(text, nullptr, options); !status.ok()) return WithField(status, At(field, i));
   }
   EndTokenise();
   return absl::OkStatus();
@@ -58,10 +68,11 @@ absl::Status TextJob::TokenisePairs(absl::Span<const absl::string_view> firsts, 
   const bool shared = firsts.size() == 1 && seconds.size() > 1;
   for (size_t i = 0; i < firsts.size(); ++i) {
     const std::string field = firsts.size() == 1 ? std::string(first_field) : At(first_field, i);
-    if (absl::Status status = CheckBytes(firsts[i]); !status.ok()) return WithField(status, field);
+    if (absl::Status status = CheckBytes(firsts[i].size()); !status.ok()) return WithField(status, field);
   }
   for (size_t i = 0; i < seconds.size(); ++i) {
-    if (absl::Status status = CheckBytes(seconds[i]); !status.ok()) return WithField(status, At(second_field, i));
+    if (absl::Status status = CheckBytes(seconds[i].size()); !status.ok())
+      return WithField(status, At(second_field, i));
   }
   EndValidate();
   sequences_.reserve(seconds.size());
@@ -82,11 +93,10 @@ absl::Status TextJob::CheckCount(size_t texts, absl::string_view field) const {
   return FieldError(field, absl::StrCat(texts, " texts, at most ", limit, " are allowed (max_texts_per_call)"));
 }
 
-absl::Status TextJob::CheckBytes(absl::string_view text) const {
+absl::Status TextJob::CheckBytes(size_t bytes) const {
   const int64_t limit = context_.limits.max_text_bytes;
-  if (static_cast<int64_t>(text.size()) <= limit) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(text.size(), " bytes, at most ", limit, " are allowed (max_text_bytes)"));
+  if (static_cast<int64_t>(bytes) <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(bytes, " bytes, at most ", limit, " are allowed (max_text_bytes)"));
 }
 
 absl::Status TextJob::Encode(absl::string_view text, const absl::string_view* pair, const EncodeOptions& options) {

@@ -67,6 +67,16 @@ TEST_F(PromptTest, AnUnknownNameListsThoseThereAre) {
   ExpectInvalid(Embed(request, response), "prompt_name", "exclude each other");
 }
 
+// Its size must not be multiplied by the number of texts: 4,096 of them with 8 MB would be 32 GB.
+TEST_F(PromptTest, ALargePromptIsRefusedBeforeItIsRepeated) {
+  v1::EmbedRequest request;
+  for (int i = 0; i < 4096; ++i) request.add_texts("a");
+  request.set_prompt(std::string(8 << 20, 'a'));
+  v1::EmbedResponse response;
+  ExpectInvalid(Embed(request, response), "texts[0]", "max_text_bytes");
+  ExpectAlive();
+}
+
 TEST_F(PromptTest, ThroughTheOpenInferenceProtocol) {
   const auto inference = inference::GRPCInferenceService::NewStub(channel_);
   ModelInferRequest request = Texts({"some words"});
