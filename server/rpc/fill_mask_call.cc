@@ -1,4 +1,5 @@
 // FillMask: one row of the vocabulary for each mask.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -11,7 +12,9 @@
 namespace attnd {
 namespace {
 
-constexpr uint32_t kDefaultCandidates = 5;
+constexpr int64_t kDefaultCandidates = 5;
+// Of a candidate beside its text, about: the message, its token.
+constexpr int64_t kCandidateBytes = 128;
 
 }  // namespace
 
@@ -32,19 +35,31 @@ absl::Status FillMaskCall::Prepare() {
                         absl::StrCat("has no ", model.tokenizer->TokenText(mask_id), " among its tokens"));
     }
   }
-  return Close();
+  if (absl::Status status = Close(); !status.ok()) return status;
+  // Each candidate repeats its text: the whole vocabulary for many masks would be gigabytes.
+  int64_t bytes = 0;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    bytes += static_cast<int64_t>(job_.sequences()[i].logit_positions.size()) * candidates() *
+             (static_cast<int64_t>(texts[i].size()) + kCandidateBytes);
+  }
+  return job_.HoldPart(bytes, "candidates");
+}
+
+int64_t FillMaskCall::candidates() const {
+  const int64_t asked = request_.top_k() == 0 ? kDefaultCandidates : request_.top_k();
+  return std::min<int64_t>(asked, job_.config().vocab_size);
 }
 
 absl::Status FillMaskCall::Collect() {
   for (TextSequence& sequence : job_.sequences()) {
     v1::FilledText& text = *response_.add_texts();
-    if (absl::Status status = FillOne(sequence, text); !status.ok()) return status;
+    FillOne(sequence, text);
     FillText(sequence, text);
   }
   return absl::OkStatus();
 }
 
-absl::Status FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText& text) const {
+void FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText& text) const {
   const Tokenizer& tokenizer = *job_.served().model->tokenizer;
   const Encoding& encoding = sequence.encoding;
   const auto vocabulary = static_cast<size_t>(job_.config().vocab_size);
@@ -64,7 +79,7 @@ absl::Status FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText&
     const int32_t mask = place;
     v1::FilledMask& filled = *text.add_masks();
     filled.set_token(static_cast<uint32_t>(position));
-    for (const int id : TopK(logits, request_.top_k() == 0 ? kDefaultCandidates : request_.top_k())) {
+    for (const int id : TopK(logits, static_cast<size_t>(candidates()))) {
       const float logit = logits[static_cast<size_t>(id)];
       place = id;
       // The table may have more rows than the vocabulary has words.
@@ -79,7 +94,6 @@ absl::Status FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText&
     }
     place = mask;
   }
-  return absl::OkStatus();
 }
 
 }  // namespace attnd

@@ -116,6 +116,15 @@ absl::Status TextJob::HoldMemory(int64_t bytes) {
   return HoldAttentionMemory(context_.attention_memory, bytes, memory_);
 }
 
+absl::Status TextJob::HoldPart(int64_t bytes, absl::string_view what) {
+  const int64_t limit = context_.limits.max_attention_bytes;
+  if (bytes <= limit) return HoldMemory(bytes);
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat("the ", what, " of ", sequences_.size(), " texts need ",
+                                                              bytes, " bytes, the limit is ", limit,
+                                                              " (the server's max_attention_bytes); send fewer")),
+                    "attention_cap");
+}
+
 int64_t TextJob::LogitRows(const TextSequence& sequence) const {
   if (config().task == Task::kClassify) return 1;
   const size_t chosen = config().task == Task::kFillMask ? sequence.logit_positions.size() : 0;
@@ -127,13 +136,7 @@ absl::Status TextJob::MakeLogits() {
   int64_t rows = 0;
   for (const TextSequence& sequence : sequences_) rows += LogitRows(sequence);
   const int64_t bytes = rows * columns * int64_t{sizeof(float)};
-  if (const int64_t limit = context_.limits.max_attention_bytes; bytes > limit) {
-    return WithReason(absl::ResourceExhaustedError(absl::StrCat("the scores of ", sequences_.size(), " texts need ",
-                                                                bytes, " bytes, the limit is ", limit,
-                                                                " (the server's max_attention_bytes); send fewer")),
-                      "attention_cap");
-  }
-  if (absl::Status status = HoldMemory(bytes); !status.ok()) return status;
+  if (absl::Status status = HoldPart(bytes, "scores"); !status.ok()) return status;
   logits_.Reserve(static_cast<size_t>(rows * columns));
   float* at = logits_.data();
   for (TextSequence& sequence : sequences_) {

@@ -93,9 +93,12 @@ class TextJob {
   // Holds `bytes` more of the server's memory for attention and scores while the job lives. kResourceExhausted: calls
   // in flight have it.
   absl::Status HoldMemory(int64_t bytes);
+  // The same for a part of the answer that may be too much for one call by itself; `what` it is: "scores".
+  // kResourceExhausted where it needs more than the server allows, as attention.
+  absl::Status HoldPart(int64_t bytes, absl::string_view what);
 
   // Makes room for the head's logits of all sequences, after their logit_positions have been set: valid until the job
-  // goes. kResourceExhausted where they need more than the server allows, as attention.
+  // goes. Errors as those of HoldPart.
   absl::Status MakeLogits();
   int64_t LogitRows(const TextSequence& sequence) const;
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "server/rpc/scores.h"
@@ -309,6 +310,20 @@ TEST_F(TasksTest, BadInputNamesTheField) {
   rerank.set_query(std::string(200000, 'x'));
   rerank.add_documents("a");
   ExpectInvalid(Call(&v1::Attnd::Stub::Rerank, rerank, reranked), "query", "max_text_bytes");
+}
+
+TEST_F(TasksTest, CandidatesOfMasksAreBounded) {
+  config_.limits.max_attention_bytes = 200000;
+  Start();
+  v1::FillMaskRequest fill;
+  fill.set_model("bert-mlm");
+  fill.add_texts("Having no [MASK] is no longer enough." + std::string(300, ' '));
+  v1::FillMaskResponse filled;
+  EXPECT_TRUE(Call(&v1::Attnd::Stub::FillMask, fill, filled).ok());
+  fill.set_top_k(std::numeric_limits<uint32_t>::max());  // 800 words, each with the whole text
+  const grpc::Status status = Call(&v1::Attnd::Stub::FillMask, fill, filled);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("the candidates of 1 texts"));
 }
 
 TEST_F(TasksTest, ModelInfoSaysTheTask) {
