@@ -278,14 +278,11 @@ void OipEncoderCall::AddTokens() {
     for (const TextSequence& sequence : job_.sequences()) *to++ = sequence.encoding.tokens();
   }
   if (asked_.Wants(kOutTokens)) {
-    std::vector<std::string> tokens(static_cast<size_t>(texts_ * length_));
-    auto row = tokens.begin();
+    std::string& raw = AddOipByteStrings(kOipEncoderOutputs[kOutTokens], Shape(kOutTokens), response_);
     for (const TextSequence& sequence : job_.sequences()) {
-      std::transform(sequence.encoding.ids.begin(), sequence.encoding.ids.end(), row,
-                     [this](int32_t id) { return model_->model->tokenizer->TokenText(id); });
-      row += length_;
+      for (const int32_t id : sequence.encoding.ids) AppendOipByteString(model_->model->tokenizer->TokenText(id), raw);
+      for (int64_t t = sequence.encoding.tokens(); t < length_; ++t) AppendOipByteString("", raw);
     }
-    AddOipByteStrings(kOipEncoderOutputs[kOutTokens], Shape(kOutTokens), tokens, response_);
   }
   if (asked_.Wants(kOutTokenSpans)) {
     int32_t* row = Add<int32_t>(kOutTokenSpans);

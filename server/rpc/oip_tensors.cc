@@ -299,15 +299,16 @@ char* AddOipOutput(absl::string_view name, OipType type, absl::Span<const int64_
   return raw->data();
 }
 
-void AddOipByteStrings(absl::string_view name, absl::Span<const int64_t> shape, absl::Span<const std::string> elements,
-                       inference::ModelInferResponse& response) {
+std::string& AddOipByteStrings(absl::string_view name, absl::Span<const int64_t> shape,
+                               inference::ModelInferResponse& response) {
   AddOipOutput(name, OipType::kBytes, shape, response);
-  std::string& raw = *response.mutable_raw_output_contents(response.raw_output_contents_size() - 1);
-  for (const std::string& element : elements) {
-    const auto length = static_cast<uint32_t>(element.size());
-    raw.append(reinterpret_cast<const char*>(&length), sizeof(length));
-    raw += element;
-  }
+  return *response.mutable_raw_output_contents(response.raw_output_contents_size() - 1);
+}
+
+void AppendOipByteString(absl::string_view element, std::string& raw) {
+  const auto length = static_cast<uint32_t>(element.size());
+  raw.append(reinterpret_cast<const char*>(&length), sizeof(length));
+  absl::StrAppend(&raw, element);
 }
 
 }  // namespace attnd

@@ -82,9 +82,11 @@ int64_t OipBytes(OipType type, absl::Span<const int64_t> shape);
 // Appends an output of zeros; the result is its bytes, row-major, aligned for the type, to be filled in.
 char* AddOipOutput(absl::string_view name, OipType type, absl::Span<const int64_t> shape,
                    inference::ModelInferResponse& response);
-// Appends an output of BYTES: `elements`, as many as `shape` has.
-void AddOipByteStrings(absl::string_view name, absl::Span<const int64_t> shape, absl::Span<const std::string> elements,
-                       inference::ModelInferResponse& response);
+// Appends an output of BYTES; its elements, as many as `shape` has, are to be appended to the result by
+// AppendOipByteString.
+std::string& AddOipByteStrings(absl::string_view name, absl::Span<const int64_t> shape,
+                               inference::ModelInferResponse& response);
+void AppendOipByteString(absl::string_view element, std::string& raw);
 
 }  // namespace attnd
 
