@@ -32,7 +32,7 @@ void OrderedStream::ReadIfWanted() {
 }
 
 bool OrderedStream::IsOver() const {
-  if (!items_.empty() || writing_) return false;
+  if (!items_.empty() || writing_ != nullptr) return false;
   // An outstanding read does not keep a draining or broken stream: gRPC ends it with the call.
   return broken_ || context_.drain.started() || (no_more_reads_ && !reading_);
 }
@@ -44,12 +44,11 @@ void OrderedStream::Advance() {
     if (finished_) return;
     ReadIfWanted();
     while (broken_ && !items_.empty() && items_.front()->done) items_.pop_front();
-    if (!writing_ && !broken_ && !items_.empty() && items_.front()->done) {
-      const std::shared_ptr<Item> item = std::move(items_.front());
+    if (writing_ == nullptr && !broken_ && !items_.empty() && items_.front()->done) {
+      writing_ = std::move(items_.front());
       items_.pop_front();
-      bytes_ -= item->bytes;
-      write_ = item->job->Reply(item->status, monitor_);
-      writing_ = true;
+      bytes_ -= writing_->bytes;
+      write_ = writing_->job->Reply(writing_->status, monitor_);
       monitor_.Sent();
       StartWrite(&write_);
       ReadIfWanted();
@@ -113,9 +112,10 @@ void OrderedStream::RunItem(const std::shared_ptr<Item>& item, grpc::ByteBuffer&
 }
 
 void OrderedStream::OnWriteDone(bool ok) {
+  std::shared_ptr<Item> written;  // goes without the lock
   {
     absl::MutexLock lock(&mutex_);
-    writing_ = false;
+    written = std::move(writing_);
     write_.Clear();
     if (!ok) broken_ = true;
   }

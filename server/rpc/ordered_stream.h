@@ -16,7 +16,7 @@
 
 namespace attnd {
 
-// One request of a stream, until its reply has been handed over.
+// One request of a stream, until its reply has been sent.
 class StreamJob {
  public:
   using Done = absl::AnyInvocable<void(const absl::Status&) &&>;
@@ -81,11 +81,12 @@ class OrderedStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byt
   CallMonitor monitor_ ABSL_GUARDED_BY(mutex_);
   const CallOrigin origin_;
   grpc::ByteBuffer read_;                                            // gRPC's while reading_
-  grpc::ByteBuffer write_;                                           // gRPC's while writing_
+  grpc::ByteBuffer write_;                                           // gRPC's while there is a writing_
   std::deque<std::shared_ptr<Item>> items_ ABSL_GUARDED_BY(mutex_);  // unanswered, in order
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;                         // of their requests
+  // What is being answered, or null: what the job holds of the server's memory is held until the client has taken it.
+  std::shared_ptr<Item> writing_ ABSL_GUARDED_BY(mutex_);
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool no_more_reads_ ABSL_GUARDED_BY(mutex_) = false;  // the client has closed its side, or is gone
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;         // nobody receives any more
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;       // Finish has been or is being called

@@ -83,6 +83,28 @@ TEST_F(MemoryTest, CallsInFlightLeaveTheRest) {
   EXPECT_TRUE(Eventually([&] { return used() == 0; }));
 }
 
+TEST_F(MemoryTest, AnAnswerOfAStreamCountsUntilItIsTaken) {
+  Start();
+  grpc::ClientContext context;
+  const auto stream = stub_->EmbedStream(&context);
+  v1::EmbedStreamRequest request;
+  *request.mutable_request() = OneText();
+  request.mutable_request()->set_truncate(v1::TRUNCATION_END);
+  std::string words;
+  for (int i = 0; i < 200; ++i) words += "a ";
+  for (int i = 0; i < 64; ++i) request.mutable_request()->add_texts(words);  // more than any window of HTTP/2
+  ASSERT_TRUE(stream->Write(request));
+  const prometheus::Counter& sent = *server_->context().metrics.Method("attnd.v1.Attnd", "EmbedStream").sent;
+  EXPECT_TRUE(Eventually([&] { return sent.Value() == 1; }));
+  absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_GT(used(), 10 << 20);
+  v1::EmbedStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(Eventually([&] { return used() == 0; }));
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
 TEST_F(MemoryTest, OutputsOfTheOpenInferenceProtocolCountToo) {
   config_.limits.max_attention_memory_bytes = 1000;
   Start();
