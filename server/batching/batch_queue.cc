@@ -50,7 +50,10 @@ absl::Status BatchQueue::Admit(CallTicket& call, absl::Span<QueueItem* const> it
 }
 
 void BatchQueue::Expire(absl::Time now, std::vector<QueueItem*>& expired) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now) Cancel(*deadlines_.begin()->second, expired);
+  const auto is_late = [now](const QueueItem& item) { return item.call->deadline <= now; };
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    TakeOut(deadlines_.begin()->second->connection, is_late, expired);
+  }
 }
 
 absl::Time BatchQueue::NextDeadline() const {
@@ -95,14 +98,20 @@ absl::Time BatchQueue::ReadyAt() const {
 }
 
 void BatchQueue::Cancel(const CallTicket& call, std::vector<QueueItem*>& dropped) {
-  const auto entry = connections_.find(call.connection);
+  const auto is_of_call = [&call](const QueueItem& item) { return item.call == &call; };
+  TakeOut(call.connection, is_of_call, dropped);
+}
+
+void BatchQueue::TakeOut(uint64_t connection, absl::FunctionRef<bool(const QueueItem&)> chosen,
+                         std::vector<QueueItem*>& taken) {
+  const auto entry = connections_.find(connection);
   if (entry == connections_.end()) return;
   std::deque<QueueItem*>& items = entry->second->items;
   const auto kept =
-      std::stable_partition(items.begin(), items.end(), [&](const QueueItem* item) { return item->call != &call; });
+      std::stable_partition(items.begin(), items.end(), [chosen](const QueueItem* item) { return !chosen(*item); });
   for (auto it = kept; it != items.end(); ++it) {
     Remove(**it);
-    dropped.push_back(*it);
+    taken.push_back(*it);
   }
   items.erase(kept, items.end());
   if (items.empty()) Erase(entry->second);

@@ -11,6 +11,7 @@
 
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -41,9 +42,8 @@ struct QueueStats {
 // - items of one connection come out in the order they went in;
 // - an item whose deadline has passed never comes out runnable, and the first such deadline is known at any time;
 // - connections are served by deficit round robin, weighted, counted in tokens: in each round a connection takes its
-// weight x
-//   quantum_tokens, so an item of t tokens at the head of its connection is at most ceil(t / quantum) rounds away,
-//   however much the others have queued.
+//   weight x quantum_tokens, so an item of t tokens at the head of its connection is at most ceil(t / quantum) rounds
+//   away, however much the others have queued.
 class BatchQueue {
  public:
   explicit BatchQueue(const QueueOptions& options) : options_(options) {}
@@ -83,6 +83,8 @@ class BatchQueue {
   using Ring = std::list<Connection>;
 
   void Remove(const QueueItem& item);  // counts it out
+  // Takes out what is chosen of a connection's items, in one pass over them.
+  void TakeOut(uint64_t connection, absl::FunctionRef<bool(const QueueItem&)> chosen, std::vector<QueueItem*>& taken);
   void Erase(Ring::iterator connection);
   absl::Time OldestQueuedAt() const;
 
