@@ -44,62 +44,38 @@ class AttndService : public RawService {
 
   const MethodMetrics& Method(const char* name) const { return context_.metrics.Method("attnd.v1.Attnd", name); }
 
-  grpc::ServerUnaryReactor* Embed(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<EmbedCall>(context_, embed_, call, request, reply);
-  }
+  ServerContext& context_;  // before the series of the methods, which come from it
+
+// The unary methods differ in their names alone.
+#define ATTND_UNARY(METHOD, CALL)                                                             \
+  grpc::ServerUnaryReactor* METHOD(Call* call, const Bytes* request, Bytes* reply) override { \
+    return MakeCall<CALL>(context_, METHOD##_, call, request, reply);                         \
+  }                                                                                           \
+  const MethodMetrics& METHOD##_ = Method(#METHOD)
+  ATTND_UNARY(Embed, EmbedCall);
+  ATTND_UNARY(Classify, ClassifyCall);
+  ATTND_UNARY(Rerank, RerankCall);
+  ATTND_UNARY(TokenClassify, TokenClassifyCall);
+  ATTND_UNARY(FillMask, FillMaskCall);
+  ATTND_UNARY(EstimateAttention, EstimateCall);
+  ATTND_UNARY(ComputeAttention, ComputeAttentionCall);
+  ATTND_UNARY(Tokenize, TokenizeCall);
+  ATTND_UNARY(Detokenize, DetokenizeCall);
+  ATTND_UNARY(ListModels, ListModelsCall);
+  ATTND_UNARY(GetModel, GetModelCall);
+#undef ATTND_UNARY
+
   grpc::ServerBidiReactor<Bytes, Bytes>* EmbedStream(Call* call) override {
     return EmbedStreamCall::Make(context_, embed_stream_, call);
-  }
-  grpc::ServerUnaryReactor* Classify(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<ClassifyCall>(context_, classify_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* Rerank(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<RerankCall>(context_, rerank_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* TokenClassify(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<TokenClassifyCall>(context_, token_classify_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* FillMask(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<FillMaskCall>(context_, fill_mask_, call, request, reply);
   }
   grpc::ServerWriteReactor<Bytes>* Attend(Call* call, const Bytes* request) override {
     auto* reactor = new AttendCall(context_, attend_, call);  // deletes itself in OnDone
     reactor->Begin(request);
     return reactor;
   }
-  grpc::ServerUnaryReactor* EstimateAttention(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<EstimateCall>(context_, estimate_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* ComputeAttention(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<ComputeAttentionCall>(context_, compute_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* Tokenize(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<TokenizeCall>(context_, tokenize_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* Detokenize(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<DetokenizeCall>(context_, detokenize_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* ListModels(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<ListModelsCall>(context_, list_models_, call, request, reply);
-  }
-  grpc::ServerUnaryReactor* GetModel(Call* call, const Bytes* request, Bytes* reply) override {
-    return MakeCall<GetModelCall>(context_, get_model_, call, request, reply);
-  }
 
-  ServerContext& context_;
-  const MethodMetrics& embed_ = Method("Embed");
   const MethodMetrics& embed_stream_ = Method("EmbedStream");
-  const MethodMetrics& classify_ = Method("Classify");
-  const MethodMetrics& rerank_ = Method("Rerank");
-  const MethodMetrics& token_classify_ = Method("TokenClassify");
-  const MethodMetrics& fill_mask_ = Method("FillMask");
   const MethodMetrics& attend_ = Method("Attend");
-  const MethodMetrics& estimate_ = Method("EstimateAttention");
-  const MethodMetrics& compute_ = Method("ComputeAttention");
-  const MethodMetrics& tokenize_ = Method("Tokenize");
-  const MethodMetrics& detokenize_ = Method("Detokenize");
-  const MethodMetrics& list_models_ = Method("ListModels");
-  const MethodMetrics& get_model_ = Method("GetModel");
 };
 
 }  // namespace
