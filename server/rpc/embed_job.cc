@@ -1,7 +1,6 @@
 #include "server/rpc/embed_job.h"
 
 #include <bit>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "server/rpc/attention_spec.h"
 #include "server/rpc/prompt.h"
 #include "server/rpc/replies.h"
+#include "server/rpc/texts_writer.h"
 
 namespace attnd {
 
@@ -89,30 +89,8 @@ void EmbedJob::Collect() {
   }
 }
 
-// The maps may be the most of the answer by far: they are not copied.
 void EmbedJob::Write(SliceWriter& writer) {
-  using Text = v1::EmbeddedText;
-  google::protobuf::RepeatedPtrField<Text> texts;
-  texts.Swap(response_.mutable_texts());
-  writer.Fields(response_);
-  for (int i = 0; i < texts.size(); ++i) {
-    Text& text = *texts.Mutable(i);
-    if (map_data_.empty()) {
-      writer.Begin(v1::EmbedResponse::kTextsFieldNumber, text.ByteSizeLong());
-      writer.Fields(text);
-      continue;
-    }
-    const std::unique_ptr<v1::Attention> attention(text.release_attention());
-    AlignedBuffer<uint8_t>& data = map_data_[static_cast<size_t>(i)];
-    const size_t attention_size =
-        attention->ByteSizeLong() + SliceWriter::FieldSize(v1::Attention::kDataFieldNumber, data.size());
-    writer.Begin(v1::EmbedResponse::kTextsFieldNumber,
-                 text.ByteSizeLong() + SliceWriter::FieldSize(Text::kAttentionFieldNumber, attention_size));
-    writer.Fields(text);
-    writer.Begin(Text::kAttentionFieldNumber, attention_size);
-    writer.Fields(*attention);
-    writer.Bytes(v1::Attention::kDataFieldNumber, std::move(data));
-  }
+  WriteTexts(response_, v1::EmbedResponse::kTextsFieldNumber, *response_.mutable_texts(), std::move(map_data_), writer);
 }
 
 void EmbedJob::Report(CallMonitor& monitor) {

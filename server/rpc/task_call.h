@@ -3,11 +3,15 @@
 #define ATTND_SERVER_RPC_TASK_CALL_H_
 
 #include <optional>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "attnd/v1/tasks.pb.h"
 #include "server/rpc/attention_spec.h"
 #include "server/rpc/replies.h"
 #include "server/rpc/task_check.h"
+#include "server/rpc/texts_writer.h"
 #include "server/rpc/unary.h"
 
 namespace attnd {
@@ -43,16 +47,13 @@ class TaskCall : public UnaryCall<RequestType, ResponseType> {
     }
     return job_.MakeLogits();
   }
-  // Of the answer for one text.
+  // Of the answer for one text; in the order of the answer.
   template <typename Text>
   void FillText(TextSequence& sequence, Text& text) {
     text.set_tokens(static_cast<uint32_t>(sequence.encoding.tokens()));
     text.set_truncated(sequence.encoding.truncated);
-    if (sequence.plan != nullptr) {
-      v1::Attention& attention = *text.mutable_attention();
-      const AlignedBuffer<uint8_t> data = FillAttention(sequence, *job_.served().model->tokenizer, attention);
-      attention.set_data(data.data(), data.size());
-    }
+    if (sequence.plan == nullptr) return;
+    map_data_.push_back(FillAttention(sequence, *job_.served().model->tokenizer, *text.mutable_attention()));
   }
 
   TextJob job_{this->context_, this->origin_};
@@ -74,10 +75,19 @@ class TaskCall : public UnaryCall<RequestType, ResponseType> {
     job_.EndRespond();
     FillTimings(job_.times(), job_.total(), *response_.mutable_timings());
     job_.Observe(this->monitor_);
-    this->Respond(response_);
+    SliceWriter writer;
+    if constexpr (std::is_same_v<ResponseType, v1::RerankResponse>) {
+      constexpr int kField = v1::RerankResponse::kResultsFieldNumber;
+      WriteTexts(response_, kField, *response_.mutable_results(), std::move(map_data_), writer);
+    } else {
+      constexpr int kField = ResponseType::kTextsFieldNumber;
+      WriteTexts(response_, kField, *response_.mutable_texts(), std::move(map_data_), writer);
+    }
+    this->Respond(writer.Finish());
   }
 
   std::optional<AttentionSpec> spec_;
+  std::vector<AlignedBuffer<uint8_t>> map_data_;  // [texts of the answer], or empty where no attention was asked for
 };
 
 }  // namespace attnd
