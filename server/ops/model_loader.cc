@@ -26,9 +26,7 @@ std::vector<absl::StatusOr<ServedModelPtr>> ModelLoader::LoadAll(const std::vect
     for (size_t i = next.fetch_add(1); i < specs.size(); i = next.fetch_add(1)) loaded[i] = Load(specs[i]);
   };
   std::vector<std::thread> threads;
-  for (size_t i = 1; i < std::min<size_t>(specs.size(), static_cast<size_t>(workers_) + 1); ++i) {
-    threads.emplace_back(load);
-  }
+  for (size_t i = 1; i < std::min(specs.size(), static_cast<size_t>(workers_)); ++i) threads.emplace_back(load);
   load();
   for (std::thread& thread : threads) thread.join();
   return loaded;

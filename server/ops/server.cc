@@ -168,7 +168,6 @@ void Server::Shutdown() {
     // What is open now is cancelled: calls beyond the time-out, and health watches, which never end by themselves.
     grpc_server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(finished ? 50 : 200));
   }
-  repository_.Stop();
   batcher_.Stop();
   for (std::thread& worker : workers_) worker.join();
   exposer_.reset();
