@@ -7,29 +7,19 @@ namespace {
 
 using inference::GRPCInferenceService;
 
-int Load(VerbContext& context, const std::string& name) {
+// `method` of the model `name`; `said` is printed behind the name.
+template <typename Request, typename Response>
+int Run(VerbContext& context, const std::string& name, const char* said,
+        grpc::Status (GRPCInferenceService::Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
   grpc::ClientContext call;
   context.client().Prepare(call);
-  inference::RepositoryModelLoadRequest request;
+  Request request;
   request.set_model_name(name);
-  inference::RepositoryModelLoadResponse response;
+  Response response;
   const auto stub = GRPCInferenceService::NewStub(context.client().channel());
-  const grpc::Status status = stub->RepositoryModelLoad(&call, request, &response);
+  const grpc::Status status = (stub.get()->*method)(&call, request, &response);
   if (!status.ok()) return context.Fail(status);
-  context.io.out << name << " is served\n";
-  return kExitOk;
-}
-
-int Unload(VerbContext& context, const std::string& name) {
-  grpc::ClientContext call;
-  context.client().Prepare(call);
-  inference::RepositoryModelUnloadRequest request;
-  request.set_model_name(name);
-  inference::RepositoryModelUnloadResponse response;
-  const auto stub = GRPCInferenceService::NewStub(context.client().channel());
-  const grpc::Status status = stub->RepositoryModelUnload(&call, request, &response);
-  if (!status.ok()) return context.Fail(status);
-  context.io.out << name << " is served no longer\n";
+  context.io.out << name << said << "\n";
   return kExitOk;
 }
 
@@ -37,15 +27,18 @@ int Unload(VerbContext& context, const std::string& name) {
 
 void AddLoad(CLI::App& app, VerbContext& context) {
   auto name = std::make_shared<std::string>();
-  CLI::App* verb = AddVerb(app, context, "load", "Serve a folder of the server's --model-repository, or serve it anew",
-                           "  attn load minilm", [&context, name] { return Load(context, *name); });
+  CLI::App* verb = AddVerb(
+      app, context, "load", "Serve a folder of the server's --model-repository, or serve it anew", "  attn load minilm",
+      [&context, name] { return Run(context, *name, " is served", &GRPCInferenceService::Stub::RepositoryModelLoad); });
   verb->add_option("NAME", *name, "The folder's name")->required();
 }
 
 void AddUnload(CLI::App& app, VerbContext& context) {
   auto name = std::make_shared<std::string>();
-  CLI::App* verb = AddVerb(app, context, "unload", "Serve a model of the repository no longer", "  attn unload minilm",
-                           [&context, name] { return Unload(context, *name); });
+  CLI::App* verb = AddVerb(
+      app, context, "unload", "Serve a model of the repository no longer", "  attn unload minilm", [&context, name] {
+        return Run(context, *name, " is served no longer", &GRPCInferenceService::Stub::RepositoryModelUnload);
+      });
   verb->add_option("NAME", *name, "The model's name")->required();
 }
 
