@@ -57,11 +57,9 @@ int Run(VerbContext& context, const ClassifyOptions& options) {
                           }
                           v1::ClassifyResponse response;
                           const grpc::Status status = context.client().stub().Classify(&call, request, &response);
-                          if (!status.ok()) return status;
-                          for (int i = 0; i < response.texts_size(); ++i) {
-                            Print(batch[static_cast<size_t>(i)], response.texts(i), options.json, context.io);
-                          }
-                          return status;
+                          return PrintAnswers(status, batch, response, [&](const Text& text, const auto& answer) {
+                            Print(text, answer, options.json, context.io);
+                          });
                         });
 }
 

@@ -59,10 +59,8 @@ int Run(VerbContext& context, const FillMaskOptions& options) {
     for (const Text& text : batch) request.add_texts(text.text);
     v1::FillMaskResponse response;
     const grpc::Status status = context.client().stub().FillMask(&call, request, &response);
-    for (int i = 0; status.ok() && i < response.texts_size(); ++i) {
-      Print(batch[static_cast<size_t>(i)], response.texts(i), options.json, context.io);
-    }
-    return status;
+    return PrintAnswers(status, batch, response,
+                        [&](const Text& text, const auto& answer) { Print(text, answer, options.json, context.io); });
   });
 }
 

@@ -44,6 +44,10 @@ int Run(VerbContext& context, const RerankOptions& options) {
   v1::RerankResponse response;
   const grpc::Status status = context.client().stub().Rerank(&call, request, &response);
   if (!status.ok()) return context.Fail(status);
+  for (const v1::RankedDocument& result : response.results()) {
+    if (result.index() < static_cast<uint32_t>(request.documents_size())) continue;
+    return context.Fail(absl::DataLossError("the server ranked a document that was not sent"));
+  }
   if (options.json) {
     nlohmann::json results = nlohmann::json::array();
     for (const v1::RankedDocument& result : response.results()) {

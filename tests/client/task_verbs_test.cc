@@ -31,7 +31,8 @@ class FakeTasks : public v1::Attnd::Service {
     return Status::OK;
   }
   Status Rerank(ServerContext*, const v1::RerankRequest* request, v1::RerankResponse* response) override {
-    for (int i = request->documents_size() - 1; i >= 0; --i) {
+    const int beyond = request->query() == "too many" ? 1 : 0;
+    for (int i = request->documents_size() - 1 + beyond; i >= 0; --i) {
       auto* result = response->add_results();
       result->set_index(static_cast<uint32_t>(i));
       result->set_score(0.5f);
@@ -57,6 +58,7 @@ class FakeTasks : public v1::Attnd::Service {
       candidate->set_token("cat");
       candidate->set_score(0.25f);
       candidate->set_text("the cat sat");
+      if (request->texts(i) == "too many") response->add_texts();
     }
     return Status::OK;
   }
@@ -133,6 +135,14 @@ TEST_F(TaskVerbsTest, EntitiesStandOutInTheirText) {
 TEST_F(TaskVerbsTest, MasksAreFilled) {
   EXPECT_EQ(Attn({"fill-mask", "the [MASK] sat"}), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("0.250  cat  the cat sat"));
+}
+
+TEST_F(TaskVerbsTest, AnswersForWhatWasNotSentAreFaults) {
+  EXPECT_EQ(Attn({"fill-mask", "too many"}), kExitFailed);
+  EXPECT_THAT(err_.str(), HasSubstr("another number of texts"));
+  EXPECT_EQ(out_.str(), "");
+  EXPECT_EQ(Attn({"rerank", "too many", "one"}), kExitFailed);
+  EXPECT_THAT(err_.str(), HasSubstr("not sent"));
 }
 
 }  // namespace
