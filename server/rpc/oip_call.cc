@@ -16,6 +16,15 @@ OipCall::OipCall(ServedModelPtr model, const inference::ModelInferRequest& reque
   response_.set_id(request.id());
 }
 
+void OipCall::Write(SliceWriter& writer) {
+  google::protobuf::RepeatedPtrField<std::string> tensors;
+  tensors.Swap(response_.mutable_raw_output_contents());
+  writer.Fields(response_);
+  for (std::string& tensor : tensors) {
+    writer.Bytes(inference::ModelInferResponse::kRawOutputContentsFieldNumber, std::move(tensor));
+  }
+}
+
 absl::StatusOr<ServedModelPtr> FindOipModel(ServerContext& context, const std::string& name,
                                             const std::string& version) {
   ServedModelPtr model = context.models.Find(name);

@@ -10,6 +10,7 @@
 #include "inference/grpc_service.pb.h"
 #include "server/ops/call_monitor.h"
 #include "server/ops/server_context.h"
+#include "server/rpc/slice_writer.h"
 #include "server/rpc/text_job.h"
 
 namespace attnd {
@@ -32,6 +33,8 @@ class OipCall {
 
   // In `done`, when it went well.
   inference::ModelInferResponse& response() { return response_; }
+  // The bytes of the response, once: its tensors, which are nearly all of it, are not copied.
+  void Write(SliceWriter& writer);
   virtual void Observe(CallMonitor& monitor) const = 0;
   virtual const StageTimes& times() const = 0;  // also where it went wrong
   const ServedModelPtr& model() const { return model_; }

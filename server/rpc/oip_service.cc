@@ -26,7 +26,9 @@ class InferCall : public UnaryCall<inference::ModelInferRequest, inference::Mode
     infer_->Start([this](const absl::Status& status) {
       if (!status.ok()) return Fail(status);
       infer_->Observe(monitor_);
-      Respond(infer_->response());
+      SliceWriter writer;
+      infer_->Write(writer);
+      Respond(writer.Finish());
     });
   }
   void OnCancel() override {

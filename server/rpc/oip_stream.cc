@@ -44,25 +44,26 @@ class OipStreamJob : public StreamJob {
 
 grpc::ByteBuffer OipStreamJob::Reply(const absl::Status& status, CallMonitor& monitor) {
   inference::ModelStreamInferResponse reply;
-  inference::ModelInferResponse& response = *reply.mutable_infer_response();
   // A stream may use several models: each request counts for its own.
   if (call_ != nullptr) {
     const absl::Time now = absl::Now();
     call_->model()->counters->Add(status.ok(), now - start_, call_->times(), now);
   }
-  if (status.ok()) {
-    call_->Observe(monitor);
-    response.Swap(&call_->response());
-  } else {
-    monitor.ItemFailed(status);
-    reply.set_error_message(ToRpcStatus(status).message());
-    response.set_id(request_.id());
-    response.set_model_name(call_ == nullptr ? std::string() : call_->model()->name);
-  }
+  inference::ModelInferResponse& response = status.ok() ? call_->response() : *reply.mutable_infer_response();
   const auto asked = request_.parameters().find(kAskFinal);
   if (asked != request_.parameters().end() && asked->second.bool_param()) {
     (*response.mutable_parameters())[kIsFinal].set_bool_param(true);
   }
+  if (status.ok()) {
+    call_->Observe(monitor);
+    SliceWriter writer;
+    call_->Write(writer);
+    return writer.FinishWithin(reply, inference::ModelStreamInferResponse::kInferResponseFieldNumber);
+  }
+  monitor.ItemFailed(status);
+  reply.set_error_message(ToRpcStatus(status).message());
+  response.set_id(request_.id());
+  response.set_model_name(call_ == nullptr ? std::string() : call_->model()->name);
   return SerializeMessage(reply);
 }
 

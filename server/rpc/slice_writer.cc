@@ -38,7 +38,8 @@ void SliceWriter::Begin(int field, size_t size) {
   size_ += static_cast<size_t>(end - bytes);
 }
 
-void SliceWriter::Bytes(int field, AlignedBuffer<uint8_t> data) {
+template <typename Container>
+void SliceWriter::Bytes(int field, Container data) {
   Begin(field, data.size());
   size_ += data.size();
   if (data.size() < kCopiedBytes) {
@@ -48,6 +49,8 @@ void SliceWriter::Bytes(int field, AlignedBuffer<uint8_t> data) {
   Flush();
   slices_.push_back(Own(std::move(data)));
 }
+template void SliceWriter::Bytes(int, AlignedBuffer<uint8_t>);
+template void SliceWriter::Bytes(int, std::string);
 
 size_t SliceWriter::FieldSize(int field, size_t size) {
   return CodedOutputStream::VarintSize32(Tag(field)) + CodedOutputStream::VarintSize64(size) + size;

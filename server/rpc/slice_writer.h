@@ -20,8 +20,9 @@ class SliceWriter {
   void Fields(const google::protobuf::MessageLite& message);
   // The begin of a field that holds `size` bytes, which the next calls write: a message, a string or bytes.
   void Begin(int field, size_t size);
-  // A bytes field that is not copied unless it is small.
-  void Bytes(int field, AlignedBuffer<uint8_t> data);
+  // A bytes field that is not copied unless it is small. `Container`: AlignedBuffer<uint8_t> or std::string.
+  template <typename Container>
+  void Bytes(int field, Container data);
   // What Begin and then `size` bytes take.
   static size_t FieldSize(int field, size_t size);
 
