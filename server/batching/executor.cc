@@ -4,17 +4,6 @@
 #include <utility>
 
 namespace attnd {
-namespace {
-
-// Why nobody waits for a call's answer any more; OK while somebody does.
-absl::Status Abandonment(const CallTicket& call, absl::Time now) {
-  if (call.cancelled.load(std::memory_order_relaxed)) return absl::CancelledError("the call was cancelled");
-  if (now >= call.deadline) return absl::DeadlineExceededError("the deadline passed while the model ran");
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 EngineExecutor::EngineExecutor(std::shared_ptr<const Model> model, WorkTeam& team, Batcher::Clock clock,
                                BatchObserver observer)
     : model_(std::move(model)), engine_(*model_, team), clock_(std::move(clock)), observer_(std::move(observer)) {}
@@ -35,7 +24,7 @@ void EngineExecutor::Run(Batch& batch) {
   }
   for (QueueItem* item : batch.items) {
     item->finished_at = end;
-    const absl::Status abandoned = Abandonment(*item->call, end);
+    const absl::Status abandoned = item->call->Abandonment(end);
     item->Finish(abandoned.ok() ? status : abandoned);
   }
 }
@@ -47,7 +36,7 @@ void TaskExecutor::Run(Batch& batch) {
   for (QueueItem* item : batch.items) {
     const auto keep_going = [&] { return !item->call->Abandoned(clock_()); };
     const absl::Time begin = clock_();
-    absl::Status status = Abandonment(*item->call, begin);
+    absl::Status status = item->call->Abandonment(begin);
     if (status.ok()) {
       WorkTeam::Session session(team_);
       status = static_cast<TaskItem*>(item)->Compute(session, keep_going);
@@ -55,7 +44,7 @@ void TaskExecutor::Run(Batch& batch) {
     const absl::Time end = clock_();
     if (observer_) observer_({1, item->tokens, end - begin});
     item->finished_at = end;
-    const absl::Status abandoned = Abandonment(*item->call, end);
+    const absl::Status abandoned = item->call->Abandonment(end);
     item->Finish(abandoned.ok() ? status : abandoned);
   }
 }

@@ -25,6 +25,12 @@ struct CallTicket {
 
   // Whether nobody waits for the answer any more.
   bool Abandoned(absl::Time now) const { return cancelled.load(std::memory_order_relaxed) || now >= deadline; }
+  // Why that is so; OK while somebody waits.
+  absl::Status Abandonment(absl::Time now) const {
+    if (cancelled.load(std::memory_order_relaxed)) return absl::CancelledError("the call was cancelled");
+    if (now >= deadline) return absl::DeadlineExceededError("the deadline passed while the model ran");
+    return absl::OkStatus();
+  }
 };
 
 // One sequence. Owned by its call; must live until Finish.

@@ -53,13 +53,13 @@ int64_t FillMaskCall::candidates() const {
 absl::Status FillMaskCall::Collect() {
   for (TextSequence& sequence : job_.sequences()) {
     v1::FilledText& text = *response_.add_texts();
-    FillOne(sequence, text);
+    if (absl::Status status = FillOne(sequence, text); !status.ok()) return status;
     FillText(sequence, text);
   }
   return absl::OkStatus();
 }
 
-void FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText& text) const {
+absl::Status FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText& text) const {
   const Tokenizer& tokenizer = *job_.served().model->tokenizer;
   const Encoding& encoding = sequence.encoding;
   const auto vocabulary = static_cast<size_t>(job_.config().vocab_size);
@@ -80,6 +80,8 @@ void FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText& text) c
     v1::FilledMask& filled = *text.add_masks();
     filled.set_token(static_cast<uint32_t>(position));
     for (const int id : TopK(logits, static_cast<size_t>(candidates()))) {
+      // A candidate takes longer than a look at the clock by far, and there may be thousands.
+      if (absl::Status status = job_.CheckWanted(); !status.ok()) return status;
       const float logit = logits[static_cast<size_t>(id)];
       place = id;
       // The table may have more rows than the vocabulary has words.
@@ -94,6 +96,7 @@ void FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText& text) c
     }
     place = mask;
   }
+  return absl::OkStatus();
 }
 
 }  // namespace attnd

@@ -41,7 +41,7 @@ class FillMaskCall : public TaskCall<v1::FillMaskRequest, v1::FillMaskResponse> 
  private:
   absl::Status Prepare() override;
   absl::Status Collect() override;
-  void FillOne(const TextSequence& sequence, v1::FilledText& text) const;
+  absl::Status FillOne(const TextSequence& sequence, v1::FilledText& text) const;
   int64_t candidates() const;  // of each mask
 };
 

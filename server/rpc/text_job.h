@@ -116,6 +116,8 @@ class TextJob {
   // Nobody waits any more: what waits is dropped, what runs may stop. Any thread, any time while the job lives; also
   // before Start, which then ends with kCancelled. May call `done` before it returns.
   void Cancel();
+  // Not OK when nobody waits any more: for work in `done` that takes long.
+  absl::Status CheckWanted() const { return ticket_.Abandonment(context_.batcher.Now()); }
 
   // The stages so far. After EndRespond they are the figures of the response, the metrics and the access log.
   const StageTimes& times() const { return times_; }

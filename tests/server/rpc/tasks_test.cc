@@ -326,6 +326,23 @@ TEST_F(TasksTest, CandidatesOfMasksAreBounded) {
   EXPECT_THAT(status.error_message(), HasSubstr("the candidates of 1 texts"));
 }
 
+// 320 masks with 800 words each take a worker far longer than the caller waits.
+TEST_F(TasksTest, CandidatesThatNobodyWaitsForAreNotMade) {
+  v1::FillMaskRequest fill;
+  fill.set_model("bert-mlm");
+  fill.set_top_k(800);
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "[MASK] word ";
+  for (int i = 0; i < 8; ++i) fill.add_texts(text);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+  v1::FillMaskResponse filled;
+  EXPECT_EQ(stub_->FillMask(&context, fill, &filled).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  const absl::Time end = absl::Now();
+  EXPECT_TRUE(Eventually([&] { return server_->context().attention_memory.used_bytes() == 0; }));
+  EXPECT_LT(absl::Now() - end, absl::Seconds(2));
+}
+
 TEST_F(TasksTest, ModelInfoSaysTheTask) {
   std::map<std::string, v1::ModelInfo> models;
   v1::ListModelsResponse response;
