@@ -1,9 +1,10 @@
 # Building, formatting and linting inside the Debian 13 root. Sourced by ./dev.
 build_dir() { printf '%s/build/%s\n' "$repo" "$1"; }
 
-# build_preset PRESET: configures where needed and builds; a progress line on a terminal, errors in full.
+# build_preset PRESET [TARGETS...]: configures where needed and builds; a progress line on a terminal, errors in full.
 build_preset() {
   local preset=$1 dir log status=0 started=$SECONDS
+  shift
   case $preset in dev | release | asan | tsan) ;; *) die "unknown preset '$preset' (dev, release, asan, tsan)" ;; esac
   dir=$(build_dir "$preset")
   log=$dir/build.log
@@ -15,9 +16,9 @@ build_preset() {
     (cd "$repo" && cmake --preset "$preset") >"$log" 2>&1 || { cat "$log" >&2; rm -f "$dir/CMakeCache.txt"; die "cmake failed"; }
   fi
   if [ -t 2 ]; then
-    NINJA_STATUS='%p %f/%t ' ninja -C "$dir" 2>&1 | tee "$log" | build_bar >&2 || status=$?
+    NINJA_STATUS='%p %f/%t ' ninja -C "$dir" "$@" 2>&1 | tee "$log" | build_bar >&2 || status=$?
   else
-    ninja -C "$dir" >"$log" 2>&1 || status=$?
+    ninja -C "$dir" "$@" >"$log" 2>&1 || status=$?
   fi
   if [ "$status" -ne 0 ]; then
     grep -vE '^ *[0-9]+% ' "$log" | tail -n 80 >&2

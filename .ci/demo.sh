@@ -3,7 +3,7 @@ demo_run() {
   local started=$SECONDS dir log
   . "$repo/.ci/models.sh"
   say "[2/5] build"
-  build_preset release
+  build_preset release attnd attn
   say "[3/5] model all-MiniLM-L6-v2"
   models_fetch
   dir=$(build_dir release)/bin
