@@ -1,6 +1,6 @@
 // In-process speed of the engine on real texts, beside the ceiling: the same linears' ukernel loop and nothing else.
 //   engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [MAPS] [PRECISION]
-// latency: one text at a time, of 8 to 512 tokens. MAPS: none, sink (every tile is looked at). PRECISION: f32, bf16,
+// TEXTS.json: a list of texts, or of lists of token ids. latency: one text at a time, of 8 to 512 tokens. MAPS: none, sink (every tile is looked at). PRECISION: f32, bf16,
 // int8. Prints one JSON object: tokens, seconds per run for the engine, for tokenising, and for the bare loop; or the
 // medians of the latencies in ms.
 #include <algorithm>
@@ -176,11 +176,14 @@ int Main(int argc, char** argv) {
   const auto tokenise_start = Clock::now();
   std::vector<std::vector<int32_t>> ids;
   int64_t tokens = 0;
-  for (const std::string text : texts) {
-    auto encoding =
-        (*model)->tokenizer->Encode(text, {.max_tokens = (*model)->config.max_tokens, .truncate = Truncate::kEnd});
-    ids.push_back(encoding->ids);
-    tokens += encoding->tokens();
+  for (const nlohmann::json& text : texts) {
+    if (text.is_array()) {
+      ids.push_back(text.get<std::vector<int32_t>>());
+    } else {
+      const EncodeOptions options = {.max_tokens = (*model)->config.max_tokens, .truncate = Truncate::kEnd};
+      ids.push_back((*model)->tokenizer->Encode(text.get<std::string>(), options)->ids);
+    }
+    tokens += static_cast<int64_t>(ids.back().size());
   }
   result["tokenise_seconds"] = Seconds(tokenise_start);
   result["texts"] = ids.size();

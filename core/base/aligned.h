@@ -9,6 +9,9 @@
 
 namespace attnd {
 
+// The least multiple of `to` that is at least `n`.
+constexpr int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
+
 // A buffer of trivially copyable T, aligned to 64 bytes, not initialised. Move-only.
 template <typename T>
 class AlignedBuffer {

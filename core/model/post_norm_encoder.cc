@@ -99,10 +99,7 @@ absl::StatusOr<PostNormLayer> ReadPostNormLayer(WeightReader& reader, const Mode
   auto attention_output = reader.ReadLinear(name(names.attention_output), hidden, hidden, options);
   Norm attention_norm = ReadNorm(reader, name(names.attention_norm), hidden, config.layer_norm_eps);
   auto intermediate = reader.ReadLinear(name(names.intermediate), wide, hidden, options);
-  // Weights within +-63 cost most where the activations have outliers: on such CPUs the layer's last linear is bf16.
-  const bool coarse = config.precision == Precision::kInt8 && !CpuHasVnni();
-  auto output =
-      reader.ReadLinear(name(names.output), hidden, wide, {.precision = coarse ? Precision::kBf16 : config.precision});
+  auto output = reader.ReadLinear(name(names.output), hidden, wide, options);
   Norm output_norm = ReadNorm(reader, name(names.output_norm), hidden, config.layer_norm_eps);
   if (!reader.status().ok()) return reader.status();
   return PostNormLayer{.query_key_value = *std::move(query_key_value),

@@ -13,16 +13,6 @@ namespace {
 constexpr int kQueryBlock = 64;  // rows of scores that stay in L2
 constexpr int kKeyBlock = 64;    // columns of a packed key block, rows of a value block
 
-int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
-
-// Floats of a row of scores: few distinct strides, so that a new length means no new kernel; the odd 16 keeps rows out
-// of one cache set.
-int ScoreStride(int keys) {
-  int stride = 256;
-  while (stride < keys) stride *= 2;
-  return stride + 16;
-}
-
 // Query rows a block takes: fewer for long rows, so that the scores stay in cache.
 int QueryBlock(int stride) { return stride <= 1040 ? kQueryBlock : stride <= 4112 ? 32 : 8; }
 

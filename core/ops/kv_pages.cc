@@ -7,16 +7,12 @@
 #include <cmath>
 #include <new>
 
+#include "core/ops/quantize.h"
+
 namespace attnd {
 namespace {
 
 int ElementBytes(KvType type) { return type == KvType::kF32 ? 4 : type == KvType::kBf16 ? 2 : 1; }
-
-uint16_t ToBf16(float value) {  // to nearest, ties to even; keys and values are finite
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-float FromBf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 struct Quantiser {
   explicit Quantiser(const float* row, int columns) {

@@ -124,7 +124,7 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, float* 
           kernel.Run(UkernelTable::RoundRows(count), activations, weights_.Block(b, g), sums);
           const int64_t at = int64_t{g} * rows + row;
           DequantizeTile(sums, kMaxColumns, count, columns, input.scales + at, input.offsets + at,
-                         weights_.scales() + column, weights_.sums(g) + column, g > 0, outputs_, out);
+                         weights_.scales(g) + column, weights_.sums(g) + column, g > 0, outputs_, out);
         }
         epilogue(row, column, count, columns, out);
       }

@@ -23,12 +23,31 @@ UkernelData DataOf(Precision precision) {
 
 int WeightBytes(UkernelData data) { return data == UkernelData::kF32 ? 4 : data == UkernelData::kU8S8 ? 1 : 2; }
 
-// Most inputs that share one range of activations: docs/performance.md has the fidelity and speed of 384, 192 and 128.
-constexpr int kGroupInputs = 192;
-
-int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
+// Most inputs that share one range. Where a dot product has VNNI's speed 192 hold the bar of fidelity that its full range
+// of weights allows; elsewhere what surrounds a group costs more. docs/performance.md has the figures.
+int GroupInputs() { return CpuHasVnni() ? 192 : 384; }
 
 int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }
+
+constexpr float kLevels = 127;
+
+float Largest(absl::Span<const float> row) {
+  float largest = 0;
+  for (const float w : row) largest = std::max(largest, std::abs(w));
+  return largest;
+}
+
+// Without VNNI vpmaddubsw adds two neighbours' products u8 x s8 in 16 bits. 255 x 128 fits, so what a pair's weights of
+// one sign may come to together is 127 levels (and a half each by rounding): more precise than +-63 for every weight.
+float LargestPair(absl::Span<const float> row) {
+  float largest = 0;
+  for (size_t k = 0; k < row.size(); k += 2) {
+    const float a = row[k], b = k + 1 < row.size() ? row[k + 1] : 0.0f;
+    const float pair = a * b > 0 ? std::abs(a + b) : std::max(std::abs(a), std::abs(b));
+    largest = std::max(largest, pair);
+  }
+  return largest;
+}
 
 }  // namespace
 
@@ -38,17 +57,17 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       data_(DataOf(precision)),
       block_(BlockColumns()),
       blocks_((outputs + block_ - 1) / block_),
-      groups_(data_ == UkernelData::kU8S8 ? (inputs + kGroupInputs - 1) / kGroupInputs : 1),
+      groups_(data_ == UkernelData::kU8S8 ? (inputs + GroupInputs() - 1) / GroupInputs() : 1),
       group_(RoundUp((inputs + groups_ - 1) / groups_, UkernelInterleave(data_))),
       block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
       packed_(blocks_ * block_bytes_) {
   switch (data_) {
     case UkernelData::kF32:
-      Pack<float>(weight, [](float w, int) { return w; });
+      Pack<float>(weight, [](float w, int, int) { return w; });
       break;
     case UkernelData::kBf16:
     case UkernelData::kF32Bf16:
-      Pack<uint16_t>(weight, [](float w, int) { return ToBf16(w); });
+      Pack<uint16_t>(weight, [](float w, int, int) { return ToBf16(w); });
       break;
     case UkernelData::kU8S8:
       Quantize(weight);
@@ -65,14 +84,15 @@ void PackedWeights::Pack(absl::Span<const float> weight, const Convert& convert)
     if (columns < block_ || padded_inputs() != inputs_) {
       std::fill(block, block + int64_t{padded_inputs()} * block_, T{0});
     }
-    // 16 inputs at a time: reads and writes both stay in whole cache lines.
-    for (int k0 = 0; k0 < inputs_; k0 += 16) {
-      const int k1 = std::min(inputs_, k0 + 16);
+    for (int k0 = 0, k1 = 0; k0 < inputs_; k0 = k1) {
+      // 16 inputs of one group at a time: reads and writes both stay in whole cache lines.
+      const int group = k0 / group_;
+      k1 = std::min({inputs_, k0 + 16, (group + 1) * group_});
       for (int c = 0; c < columns; ++c) {
         const int output = b * block_ + c;
         const float* row = weight.data() + int64_t{output} * inputs_;
         for (int k = k0; k < k1; ++k) {
-          block[(int64_t{k / interleave} * block_ + c) * interleave + k % interleave] = convert(row[k], output);
+          block[(int64_t{k / interleave} * block_ + c) * interleave + k % interleave] = convert(row[k], output, group);
         }
       }
     }
@@ -80,25 +100,25 @@ void PackedWeights::Pack(absl::Span<const float> weight, const Convert& convert)
 }
 
 void PackedWeights::Quantize(absl::Span<const float> weight) {
-  // vpmaddubsw adds two products u8 x s8 in 16 bits: 2 x 255 x 63 fits.
-  const float levels = CpuHasVnni() ? 127 : 63;
-  scales_.resize(outputs_);
+  const bool pairs = !CpuHasVnni();
+  scales_.resize(int64_t{groups_} * outputs_);
   sums_.resize(int64_t{groups_} * outputs_);
-  std::vector<float> inverses(outputs_);
-  for (int n = 0; n < outputs_; ++n) {
-    const float* row = weight.data() + int64_t{n} * inputs_;
-    float largest = 0;
-    for (int k = 0; k < inputs_; ++k) largest = std::max(largest, std::abs(row[k]));
-    scales_[n] = largest / levels;
-    inverses[n] = largest > 0 ? levels / largest : 0;
-    for (int g = 0; g < groups_; ++g) {
+  std::vector<float> inverses(scales_.size());
+  for (int g = 0; g < groups_; ++g) {
+    for (int n = 0; n < outputs_; ++n) {
+      const int64_t begin = int64_t{g} * group_, at = int64_t{g} * outputs_ + n;
+      const auto row = weight.subspan(int64_t{n} * inputs_ + begin, std::clamp<int64_t>(inputs_ - begin, 0, group_));
+      const float largest = pairs ? LargestPair(row) : Largest(row);
+      scales_[at] = largest / kLevels;
+      inverses[at] = largest > 0 ? kLevels / largest : 0;
       int32_t sum = 0;
-      const int end = std::min(inputs_, (g + 1) * group_);
-      for (int k = g * group_; k < end; ++k) sum += static_cast<int32_t>(std::lrint(row[k] * inverses[n]));
-      sums_[int64_t{g} * outputs_ + n] = scales_[n] * static_cast<float>(sum);
+      for (const float w : row) sum += static_cast<int32_t>(std::lrint(w * inverses[at]));
+      sums_[at] = scales_[at] * static_cast<float>(sum);
     }
   }
-  Pack<int8_t>(weight, [&](float w, int n) { return static_cast<int8_t>(std::lrint(w * inverses[n])); });
+  Pack<int8_t>(weight, [&](float w, int n, int g) {
+    return static_cast<int8_t>(std::lrint(w * inverses[int64_t{g} * outputs_ + n]));
+  });
 }
 
 int64_t PackedWeights::row_bytes() const {

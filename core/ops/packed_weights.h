@@ -32,8 +32,9 @@ class PackedWeights {
   const std::byte* Block(int b, int g = 0) const {
     return packed_.data() + b * block_bytes_ + g * (block_bytes_ / groups_);
   }
-  const float* scales() const { return scales_.data(); }  // [outputs] of kU8S8: w ~ scale * s8
-  // [outputs] of kU8S8: scale times the column's sum over group g.
+  // [outputs] of kU8S8, for the inputs of group g: w ~ scale * s8.
+  const float* scales(int g) const { return scales_.data() + int64_t{g} * outputs_; }
+  // [outputs] of kU8S8: that scale times the column's sum over group g.
   const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
   int64_t bytes() const;
 
@@ -48,8 +49,8 @@ class PackedWeights {
   const int groups_, group_;
   const int64_t block_bytes_;
   AlignedBuffer<std::byte> packed_;  // [blocks][block_bytes]
-  std::vector<float> scales_;
-  std::vector<float> sums_;  // [groups, outputs]
+  std::vector<float> scales_;        // [groups, outputs]
+  std::vector<float> sums_;          // [groups, outputs]
 };
 
 }  // namespace attnd

@@ -21,16 +21,6 @@ constexpr int kRowsOneByOne = 3;     // fewer rows are cheaper one at a time
 constexpr int kOnlineKeys = 1024;    // longer rows go through the online softmax, where nobody wants to see them
 constexpr int kOnlineColumns = 512;  // columns of a step of it
 
-int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
-
-// Floats of a row of scores: few distinct strides, so that a new length means no new kernel; the odd 16 keeps rows out
-// of one cache set.
-int ScoreStride(int keys) {
-  int stride = 256;
-  while (stride < keys) stride *= 2;
-  return stride + 16;
-}
-
 int RowBlock(int stride) { return stride <= 1040 ? kRowBlock : stride <= 4112 ? 32 : 16; }
 
 // First key that a row at `position` sees.

@@ -9,9 +9,10 @@ namespace attnd {
 
 // kF32:  f32 weights and activations.
 // kBf16: bf16 weights. Activations in bf16 where the CPU multiplies it (AVX-512 BF16), else f32; sums in f32.
-// kInt8: weights s8 with a scale per output channel, activations u8 with a scale and an offset per row and group of
-//        inputs (PackedWeights::group), found as the text runs; sums in s32. Weights keep within +-63 where the CPU has
-//        no VNNI: its products would saturate.
+// kInt8: weights s8 with a scale per output channel and group of inputs (PackedWeights::group), activations u8 with a
+//        scale and an offset per row and group, found as the text runs; sums in s32. Where the CPU has no VNNI the
+//        weights of two neighbouring inputs keep within 128 together, as far as they have one sign: the sum of their
+//        products would saturate.
 // What is not a linear layer (norms, attention), and the head of a task, computes in f32; word vectors are kept in bf16
 // below kF32.
 enum class Precision { kF32, kBf16, kInt8 };
@@ -22,7 +23,7 @@ std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"
 // would run untuned (UkernelBackend() is not "brgemm"), then f32.
 std::optional<Precision> ParsePrecision(std::string_view name);
 
-// How `precision` runs on this CPU: "f32", "bf16", "f32 x bf16", "int8 vnni", "int8 +-63".
+// How `precision` runs on this CPU: "f32", "bf16", "f32 x bf16", "int8 vnni", "int8 pairs".
 std::string_view PrecisionPath(Precision precision);
 
 }  // namespace attnd

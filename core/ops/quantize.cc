@@ -109,8 +109,6 @@ void ConvertRowsToBf16(const float* x, int rows, int columns, int stride, uint16
   HWY_DYNAMIC_DISPATCH(Bf16Rows)(x, rows, columns, stride, y);
 }
 
-uint16_t ToBf16(float x) { return hwy::BitCastScalar<uint16_t>(hwy::BF16FromF32(x)); }
-
 void DequantizeTile(const int32_t* sums, int sums_stride, int rows, int columns, const float* row_scales,
                     const float* row_offsets, const float* weight_scales, const float* weight_sums, bool accumulate,
                     int64_t stride, float* y) {

@@ -15,7 +15,11 @@ void QuantizeRow(const float* x /* [columns] */, int columns, int stride, uint8_
 // Rounded to nearest, ties to even, alike on every CPU. Columns from `columns` to `stride` become 0.
 void ConvertRowsToBf16(const float* x /* [rows, columns] */, int rows, int columns, int stride,
                        uint16_t* y /* [rows, stride] */);
-uint16_t ToBf16(float x);
+inline uint16_t ToBf16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+  return static_cast<uint16_t>((x == x ? rounded : bits | 0x400000) >> 16);
+}
 inline float FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
 // The product of quantised rows and weights w ~ weight_scales[c] * s8 from its integer sums:

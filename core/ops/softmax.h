@@ -4,6 +4,14 @@
 
 namespace attnd {
 
+// Floats of a row of scores: few distinct strides, so that a new length means no new kernel; the odd 16 keeps rows out
+// of one cache set.
+constexpr int ScoreStride(int keys) {
+  int stride = 256;
+  while (stride < keys) stride *= 2;
+  return stride + 16;
+}
+
 // Each row becomes softmax(scale * x), scale > 0; columns [columns, padded_columns) become 0. Scores of -infinity get
 // probability 0; a row of nothing else becomes all 0. log_sum_exp[r] = log(sum(exp(scale * x))), -infinity for such a
 // row.

@@ -41,7 +41,7 @@ absl::StatusOr<const Element*> Data(const Tensor& tensor, absl::string_view name
                     absl::StrCat(name, " has ", tensor.data().size(), " bytes; its shape needs ", bytes));
 }
 
-absl::Span<const int64_t> Shape(const google::protobuf::RepeatedField<int64_t>& shape) {
+absl::Span<const int64_t> ShapeOf(const google::protobuf::RepeatedField<int64_t>& shape) {
   return {shape.data(), static_cast<size_t>(shape.size())};
 }
 
@@ -74,10 +74,10 @@ void ComputeAttentionCall::Run() {
 
 absl::Status ComputeAttentionCall::Prepare() {
   if (!v1::VectorFormat_IsValid(request_.format())) return FieldError("format", "no such format");
-  AttentionOpShapes shapes{.query = Shape(request_.query().shape()),
-                           .key = Shape(request_.key().shape()),
-                           .value = Shape(request_.value().shape())};
-  if (request_.has_mask()) shapes.mask = Shape(request_.mask().shape());
+  AttentionOpShapes shapes{.query = ShapeOf(request_.query().shape()),
+                           .key = ShapeOf(request_.key().shape()),
+                           .value = ShapeOf(request_.value().shape())};
+  if (request_.has_mask()) shapes.mask = ShapeOf(request_.mask().shape());
   const auto query = Data<float>(request_.query(), "query");
   if (!query.ok()) return query.status();
   const auto key = Data<float>(request_.key(), "key");

@@ -17,7 +17,7 @@ using Tensor = inference::ModelInferRequest::InferInputTensor;
 constexpr int kMaxRank = 8;
 static_assert(std::endian::native == std::endian::little, "raw contents are little-endian");
 
-std::string ShapeText(absl::Span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+std::string TensorShapeText(absl::Span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
 
 std::string TypesText(const std::vector<OipType>& types) {
   return absl::StrJoin(types, " or ", [](std::string* out, OipType type) { absl::StrAppend(out, OipTypeName(type)); });
@@ -106,12 +106,12 @@ absl::Status OipInput::Init(const inference::ModelInferRequest& request, int ind
   for (int64_t dimension : shape_) {
     if (dimension < 1) {
       return FieldError(shape_field,
-                        absl::StrCat(name(), " has shape ", ShapeText(shape_), "; every dimension must be at least 1"));
+                        absl::StrCat(name(), " has shape ", TensorShapeText(shape_), "; every dimension must be at least 1"));
     }
     if (__builtin_mul_overflow(elements_, dimension, &elements_) ||
         elements_ > std::numeric_limits<int64_t>::max() / 8) {
       return FieldError(shape_field,
-                        absl::StrCat(name(), " has shape ", ShapeText(shape_), ", more elements than there can be"));
+                        absl::StrCat(name(), " has shape ", TensorShapeText(shape_), ", more elements than there can be"));
     }
   }
   return CheckContents();
@@ -127,7 +127,7 @@ absl::Status OipInput::CheckContents() const {
     if (count.fitting != elements_) {
       return FieldError(absl::StrCat(field_, ".contents"),
                         absl::StrCat(name(), " has ", count.fitting, " elements in ", count.field, "; its shape ",
-                                     ShapeText(shape_), " needs ", elements_));
+                                     TensorShapeText(shape_), " needs ", elements_));
     }
     return absl::OkStatus();
   }
@@ -141,7 +141,7 @@ absl::Status OipInput::CheckContents() const {
     return absl::OkStatus();
   }
   if (bytes != elements_ * OipTypeBytes(type_)) {
-    return FieldError(raw_field_, absl::StrCat(name(), " has ", bytes, " bytes; its shape ", ShapeText(shape_), " of ",
+    return FieldError(raw_field_, absl::StrCat(name(), " has ", bytes, " bytes; its shape ", TensorShapeText(shape_), " of ",
                                                OipTypeName(type_), " needs ", elements_ * OipTypeBytes(type_)));
   }
   return absl::OkStatus();
@@ -149,7 +149,7 @@ absl::Status OipInput::CheckContents() const {
 
 absl::Status OipInput::ShapeError(absl::string_view expected) const {
   return FieldError(absl::StrCat(field_, ".shape"),
-                    absl::StrCat(name(), " has shape ", ShapeText(shape_), "; it must be ", expected));
+                    absl::StrCat(name(), " has shape ", TensorShapeText(shape_), "; it must be ", expected));
 }
 
 // A protobuf string of four bytes or more is aligned for every element: its bytes are std::string's.

@@ -27,15 +27,20 @@ std::vector<float> Random(size_t size, uint32_t seed) {
 
 double FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
+// Groups of inputs, as PackedWeights says, have ranges of their own: how many there are, and the inputs of each.
+std::pair<int, int> Groups(int inputs) {
+  const int most = CpuHasVnni() ? 192 : 384;
+  const int groups = (inputs + most - 1) / most;
+  return {groups, ((inputs + groups - 1) / groups + 3) / 4 * 4};
+}
+
 // The values that the layer multiplies in place of x [rows, columns].
 std::vector<double> Activations(Precision precision, const std::vector<float>& x, int rows, int columns) {
   std::vector<double> values(x.begin(), x.begin() + int64_t{rows} * columns);
   if (precision == Precision::kBf16 && CpuHasBf16()) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = FromBf16(ToBf16(x[i]));
   }
-  // Groups of inputs, as PackedWeights says, have a range of their own.
-  const int groups = (columns + 191) / 192;
-  const int group = ((columns + groups - 1) / groups + 3) / 4 * 4;
+  const auto [groups, group] = Groups(columns);
   for (int i = 0; i < rows * groups && precision == Precision::kInt8; ++i) {
     const int r = i / groups, begin = i % groups * group, end = std::min(columns, begin + group);
     const auto [low, high] = std::minmax_element(x.begin() + r * columns + begin, x.begin() + r * columns + end);
@@ -55,12 +60,20 @@ std::vector<double> Weights(Precision precision, const std::vector<float>& w, in
   if (precision == Precision::kBf16) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = FromBf16(ToBf16(w[i]));
   }
-  const float levels = CpuHasVnni() ? 127 : 63;
-  for (int n = 0; n < outputs && precision == Precision::kInt8; ++n) {
+  const auto [groups, group] = Groups(inputs);
+  for (int i = 0; i < outputs * groups && precision == Precision::kInt8; ++i) {
+    const int n = i / groups, begin = i % groups * group, end = std::min(inputs, begin + group);
+    const float* row = w.data() + n * inputs;
     float largest = 0;
-    for (int k = 0; k < inputs; ++k) largest = std::max(largest, std::abs(w[n * inputs + k]));
-    for (int k = 0; k < inputs; ++k) {
-      values[n * inputs + k] = double{largest / levels} * std::nearbyint(w[n * inputs + k] * (levels / largest));
+    for (int k = begin; k < end; ++k) {
+      largest = std::max(largest, std::abs(row[k]));
+      // Without VNNI two neighbours of one sign share the range.
+      if (!CpuHasVnni() && (k - begin) % 2 == 1 && row[k - 1] * row[k] > 0) {
+        largest = std::max(largest, std::abs(row[k - 1] + row[k]));
+      }
+    }
+    for (int k = begin; k < end; ++k) {
+      values[n * inputs + k] = double{largest / 127} * std::nearbyint(row[k] * (127 / largest));
     }
   }
   return values;
@@ -118,17 +131,33 @@ TEST(LinearPrecisionBytesTest, ShrinkWithThePrecision) {
   EXPECT_LT(Linear(w, {}, 384, 384, Precision::kInt8).bytes(), f32 * 0.27);
 }
 
-// 255 x 127 twice does not fit the 16 bits that a CPU without VNNI adds in; +-63 does.
+// 255 x 127 twice does not fit the 16 bits that a CPU without VNNI adds in: neighbours of one sign must be smaller.
 TEST(LinearPrecisionSaturationTest, TheLargestProductsAreExact) {
-  constexpr int kInputs = 256;
+  constexpr int kInputs = 256, kOutputs = 16;
   WorkTeam team(1);
   WorkTeam::Session session(team);
-  const std::vector<float> w(kInputs * 16, 1.0f);
-  const Linear linear(w, {}, 16, kInputs, Precision::kInt8);
-  std::vector<float> x((1 + Linear::kPaddingRows) * kInputs, 2.0f), y((1 + Linear::kPaddingRows) * 16);
-  x[0] = 0.0f;  // the rest are at the top of the range
+  // Columns of +1, of -1, of signs in turn, and of every pair of levels whose sum is the most that fits.
+  std::vector<float> w(kInputs * kOutputs, 1.0f);
+  for (int n = 1; n < kOutputs; ++n) {
+    for (int k = 0; k < kInputs; ++k) {
+      const float part = static_cast<float>(k / 2) / 127;
+      const float shared = k % 2 == 0 ? part : 1 - part;
+      w[n * kInputs + k] = n == 1 ? -1.0f : n == 2 ? (k % 2 == 0 ? 1.0f : -1.0f) : n % 2 == 0 ? shared : -shared;
+    }
+  }
+  const Linear linear(w, {}, kOutputs, kInputs, Precision::kInt8);
+  std::vector<float> x((1 + Linear::kPaddingRows) * kInputs, 2.0f), y((1 + Linear::kPaddingRows) * kOutputs);
+  x[0] = x[128] = x[192] = 0.0f;  // in each group of inputs, however they are cut; the rest are at the top of the range
   linear.Run(session, x.data(), 1, Activation::kNone, y.data());
-  EXPECT_NEAR(y[3], 2.0f * (kInputs - 1), 1e-2);
+  for (int n = 0; n < kOutputs; ++n) {
+    double expected = 0, most = 0;
+    for (int k = 0; k < kInputs; ++k) {
+      expected += double{x[k]} * w[n * kInputs + k];
+      most += std::abs(double{x[k]} * w[n * kInputs + k]);
+    }
+    // A level of the weights is 1/127 (1/63 where neighbours share it); saturated, the sum of two full products loses half.
+    EXPECT_NEAR(y[n], expected, most / 120) << n;
+  }
 }
 
 TEST(ConvertRowsToBf16Test, RoundsTiesToEvenAndKeepsNaN) {
