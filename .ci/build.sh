@@ -9,7 +9,7 @@ build_preset() {
   dir=$(build_dir "$preset")
   log=$dir/build.log
   mkdir -p "$dir"
-  hold "build-$preset"
+  hold "build-$preset-$(cksum <<<"$repo" | cut -d" " -f1)"  # of this clone
   # Paths relative to the repository, so that another clone finds the same objects.
   export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache} CCACHE_BASEDIR=$repo CCACHE_NOHASHDIR=1
   if [ ! -e "$dir/build.ninja" ]; then
