@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
+#include <numeric>
 #include <utility>
+
+#include "core/attention/statistics_kernel.h"
 
 namespace attnd {
 
@@ -37,24 +39,29 @@ std::vector<float> TokenRows::MeanRow() const {
   return mean;
 }
 
-TokenRowStatistics TokenRows::Statistics(int index, absl::Span<const int32_t> ids, int prompt, int32_t token) const {
-  const std::vector<float>& row = rows_[index];
+TokenRowStatistics StatisticsOf(absl::Span<const float> row, absl::Span<const int32_t> ids, int prompt, int32_t token) {
   const int columns = static_cast<int>(row.size());
-  double entropy = 0, of_prompt = 0, of_answer = 0, copied = 0;
-  for (int k = 0; k < columns; ++k) {
-    const float p = row[k];
-    if (p > 0) entropy -= p * std::log(p);
-    (k < prompt ? of_prompt : of_answer) += p;
-    if (k < static_cast<int>(ids.size()) && ids[k] == token) copied += p;
-  }
-  const int answers = columns - prompt;
-  of_prompt /= std::max(1, std::min(prompt, columns));
-  of_answer /= std::max(1, answers);
-  const double both = of_prompt + of_answer;
+  const AttentionTile tile = {.layer = 0,
+                              .head = 0,
+                              .query_begin = columns - 1,
+                              .query_count = 1,
+                              .key_count = columns,
+                              .probabilities = row.data(),
+                              .stride = columns,
+                              .log_sum_exp = nullptr};
+  const double entropy = TileStatistics(tile, {.entropy = true}).entropy;
+  const int of_prompt = std::min(prompt, columns), of_answer = columns - of_prompt;
+  const auto middle = row.begin() + of_prompt;
+  const float prompt_mean = std::accumulate(row.begin(), middle, 0.0f) / static_cast<float>(std::max(1, of_prompt));
+  const float answer_mean = std::accumulate(middle, row.end(), 0.0f) / static_cast<float>(std::max(1, of_answer));
+  float copied = 0;
+  const size_t known = std::min(row.size(), ids.size());
+  for (size_t k = 0; k < known; ++k) copied += ids[k] == token ? row[k] : 0.0f;
+  const float both = prompt_mean + answer_mean;
   return {.entropy = static_cast<float>(entropy),
           .sink_mass = columns > 0 ? row[0] : 0.0f,
-          .lookback_ratio = answers <= 0 || both == 0 ? 1.0f : static_cast<float>(of_prompt / both),
-          .copy_mass = static_cast<float>(copied)};
+          .lookback_ratio = of_answer == 0 || both == 0 ? 1.0f : prompt_mean / both,
+          .copy_mass = copied};
 }
 
 WholeRows::WholeRows(AttentionSink& to, int layers, int heads, int tokens)

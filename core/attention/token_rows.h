@@ -21,6 +21,9 @@ struct TokenRowStatistics {
   float copy_mass;  // weight on earlier occurrences of the token that came out of the row
 };
 
+// `ids` are the tokens up to the row's own, `prompt` how many of them are the prompt's, `token` what came out.
+TokenRowStatistics StatisticsOf(absl::Span<const float> row, absl::Span<const int32_t> ids, int prompt, int32_t token);
+
 // Keeps the last row it saw of each selected head; a step's rows are whole when Engine or Generator say so (OnToken).
 // Memory: selected heads x context floats, taken as the sequence grows. A sink's thread rules hold; the readers are for
 // between steps.
@@ -38,8 +41,9 @@ class TokenRows : public AttentionSink {
   absl::Span<const float> Row(int index) const;
   // The mean over the selected heads: [position() + 1].
   std::vector<float> MeanRow() const;
-  // `ids` are the tokens up to position(), `prompt` how many of them are the prompt's, `token` what came out.
-  TokenRowStatistics Statistics(int index, absl::Span<const int32_t> ids, int prompt, int32_t token) const;
+  TokenRowStatistics Statistics(int index, absl::Span<const int32_t> ids, int prompt, int32_t token) const {
+    return StatisticsOf(Row(index), ids, prompt, token);
+  }
 
  private:
   const HeadSelection selection_;

@@ -25,7 +25,8 @@ struct GenerationRequest {
   std::vector<int32_t> stop_ids;                // end the answer as its end tokens do
   std::vector<std::string> stop_strings;        // end the answer; neither they nor what follows is text
   int logprobs = -1;                            // -1: none; else of each token, beside this many most probable ones
-  bool prompt_logprobs = false;                 // of every prompt token but the first
+  bool prompt_logprobs = false;                 // of prompt tokens from logprobs_from on
+  int logprobs_from = 1;                        // 1 or more: the first token has none
   HiddenPooling hidden = HiddenPooling::kNone;  // of the prompt's tokens after the final norm
 
   // Sees the row behind each token of the answer: token i of it came out of the row of the token before, whose query
@@ -36,7 +37,8 @@ struct GenerationRequest {
   bool prompt_attention = false;
 };
 
-// kInvalidArgument names the field, the value and the limit.
+// kInvalidArgument begins with the field ("stop" and "stop_ids" are those of stop_strings and stop_ids) and names the
+// value and the limit.
 absl::Status CheckGeneration(const GenerationRequest& request, const DecoderConfig& config);
 
 inline constexpr size_t kStopStringsMax = 16;
@@ -67,17 +69,22 @@ struct GenerationSummary {
   int shared_tokens = 0;  // of the prompt: taken over from another's pages
   int generated_tokens = 0;
   int preemptions = 0;
-  std::vector<float> prompt_logprobs;  // [prompt - 1]
+  std::vector<float> prompt_logprobs;  // [prompt - logprobs_from]
+  std::vector<bool> prompt_greedy;     // the same: whether the token was the most probable one
   std::vector<float> hidden;           // [hidden_size]
 };
 
-// Called by the thread that runs the generator, between steps: must not block. Wanted() first, then tokens in order,
-// then OnEnd once, and nothing after it.
+// Called by the thread that runs the generator, between steps: must not block. Wanted() first, OnStart, then tokens in
+// order, then OnEnd once, and nothing after it. An end may come before the start.
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
   // Asked before every step: false (client gone, deadline passed) ends the sequence as kCancelled, its pages free.
   virtual bool Wanted() = 0;
+  // Asked after it: false (what came was not taken yet) pauses the sequence until it is true again, which
+  // Generator::Wake tells. Pages of a paused sequence go first where others need some.
+  virtual bool Ready() { return true; }
+  virtual void OnStart() {}  // its first step begins
   virtual void OnToken(const GeneratedToken& token) = 0;
   virtual void OnEnd(GenerationSummary summary) = 0;
 };

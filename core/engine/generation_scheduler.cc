@@ -9,31 +9,55 @@ namespace attnd {
 
 absl::Status GenerationScheduler::Check(int tokens) const {
   if (KvCache::PagesFor(tokens) <= cache_.pages()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(tokens, " tokens of prompt and answer, the cache has room for ", cache_.pages() * KvCache::kTokens));
+  return absl::InvalidArgumentError(absl::StrCat("max_tokens makes ", tokens,
+                                                 " tokens of prompt and answer, the cache has room for ",
+                                                 cache_.pages() * KvCache::kTokens));
+}
+
+void GenerationScheduler::Add(ScheduledSequence* sequence) {
+  waiting_.push_back(sequence);
+  waiting_tokens_ += sequence->pending();
+}
+
+int GenerationScheduler::running() const {
+  return static_cast<int>(
+      std::count_if(running_.begin(), running_.end(), [](const ScheduledSequence* s) { return !s->paused; }));
 }
 
 void GenerationScheduler::Remove(ScheduledSequence* sequence) {
   cache_.Release(sequence->pages);
-  std::erase(running_, sequence);
-  std::erase(waiting_, sequence);
+  if (sequence->running) {
+    std::erase(running_, sequence);
+    sequence->running = false;
+  } else if (std::erase(waiting_, sequence) > 0) {
+    waiting_tokens_ -= sequence->pending();
+  }
+}
+
+ScheduledSequence* GenerationScheduler::LastPaused() const {
+  const auto last =
+      std::find_if(running_.rbegin(), running_.rend(), [](const ScheduledSequence* s) { return s->paused; });
+  return last == running_.rend() ? nullptr : *last;
 }
 
 void GenerationScheduler::Preempt(ScheduledSequence* sequence) {
   cache_.Release(sequence->pages);
   std::erase(running_, sequence);
+  sequence->running = false;
   std::erase_if(plan_, [&](const ScheduledWork& work) { return work.sequence == sequence; });
   // Those admitted last go first, so the waiting ones stay in the order they came.
   waiting_.push_front(sequence);
+  waiting_tokens_ += sequence->pending();
   ++sequence->preemptions;
   ++preemptions_;
 }
 
-// Pages for `tokens` tokens of a running sequence, taken from those admitted after it where there are none. False: it
-// was itself the last one, and is preempted.
+// Pages for `tokens` tokens of a running sequence, taken from paused ones or those admitted after it where there are
+// none. False: it was itself the last one, and is preempted.
 bool GenerationScheduler::MakeRoom(ScheduledSequence* sequence, int tokens) {
   while (!cache_.Reserve(tokens, sequence->pages)) {
-    ScheduledSequence* last = running_.back();
+    ScheduledSequence* paused = LastPaused();
+    ScheduledSequence* last = paused != nullptr ? paused : running_.back();
     Preempt(last);
     if (last == sequence) return false;
   }
@@ -50,33 +74,52 @@ bool GenerationScheduler::Chunk(ScheduledSequence* sequence, int& budget) {
 }
 
 void GenerationScheduler::PlanRunning(bool decoding, int& budget) {
-  // By index: preemption takes sequences from the end.
-  for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
-    ScheduledSequence* sequence = running_[i];
+  const std::vector<ScheduledSequence*> running = running_;  // preemption takes sequences out
+  for (ScheduledSequence* sequence : running) {
+    if (budget == 0) return;
+    if (!sequence->running || sequence->paused) continue;
     assert(sequence->pending() > 0);
     if ((sequence->pending() == 1) == decoding) Chunk(sequence, budget);
   }
 }
 
-void GenerationScheduler::Admit(int& budget) {
-  while (!waiting_.empty() && budget > 0 && running() < options_.max_sequences) {
-    ScheduledSequence* sequence = waiting_.front();
-    const bool first_time = sequence->preemptions == 0;
-    const int shared = sequence->share ? cache_.Share(sequence->ids, sequence->pages) : 0;
-    // The whole of it must fit now, and leave a page for each that runs: else it would soon be thrown out again.
-    const int needed =
-        KvCache::PagesFor(static_cast<int>(sequence->ids.size()) + 1) - static_cast<int>(sequence->pages.table.size());
-    const int reserve = running_.empty() ? 0 : running();
-    if (needed + reserve > cache_.available()) {
-      // Alone it may run with what there is: Check said that it fits.
-      if (!running_.empty() || needed > cache_.available()) {
-        cache_.Release(sequence->pages);
-        return;
-      }
+// Whether there are pages for a sequence that waits; then it has those that are known already.
+bool GenerationScheduler::AdmitOne(ScheduledSequence* sequence) {
+  const auto may_share = absl::MakeConstSpan(sequence->ids).subspan(0, static_cast<size_t>(sequence->share_tokens));
+  const int shared = cache_.Share(may_share, sequence->pages);
+  // The whole of it must fit now, and leave a page for each that runs: else it would soon be thrown out again.
+  const int needed =
+      KvCache::PagesFor(static_cast<int>(sequence->ids.size()) + 1) - static_cast<int>(sequence->pages.table.size());
+  for (const int reserve = running(); needed + reserve > cache_.available();) {
+    ScheduledSequence* paused = LastPaused();
+    if (paused == nullptr) {
+      cache_.Release(sequence->pages);
+      return false;
     }
-    if (first_time) sequence->shared_tokens = shared;
-    waiting_.pop_front();
+    Preempt(paused);
+  }
+  if (sequence->preemptions == 0) sequence->shared_tokens = shared;
+  prefix_queries_ += static_cast<int64_t>(may_share.size());
+  prefix_hits_ += shared;
+  return true;
+}
+
+void GenerationScheduler::Admit(int& budget) {
+  int admitted = running();
+  if (budget == 0 || admitted >= options_.max_sequences) return;
+  std::vector<ScheduledSequence*> waiting;
+  for (ScheduledSequence* sequence : waiting_) {
+    if (!sequence->paused) waiting.push_back(sequence);
+  }
+  for (ScheduledSequence* sequence : waiting) {
+    if (budget == 0 || admitted >= options_.max_sequences) return;
+    const int64_t tokens = sequence->pending();
+    if (!AdmitOne(sequence)) return;
+    std::erase(waiting_, sequence);
+    waiting_tokens_ -= tokens;
     running_.push_back(sequence);
+    sequence->running = true;
+    ++admitted;
     if (!Chunk(sequence, budget)) return;
   }
 }

@@ -21,14 +21,16 @@ struct SchedulerOptions {
 
 // A sequence as the scheduler sees it. The owner appends to `ids` only between steps.
 struct ScheduledSequence {
-  // Set before Add, constant after it but for `ids`.
+  // Set before Add, constant after it but for `ids` and `paused`.
   std::vector<int32_t> ids;    // prompt, then answer
   int chunk_tokens = 1 << 30;  // most rows of a step
   void* owner = nullptr;       // the owner's, untouched here
-  bool share = true;           // whether stored beginnings may be taken over instead of computed
+  int share_tokens = 1 << 30;  // of their beginning, those that may be taken over where they are stored, not computed
+  bool paused = false;         // nothing of it is computed; changed between steps
 
   // The scheduler's.
   KvCache::Sequence pages;
+  bool running = false;
   int shared_tokens = 0;  // taken over when it was first admitted
   int preemptions = 0;
 
@@ -42,8 +44,9 @@ struct ScheduledWork {
 };
 
 // First come, first served. Sequences that decode go first in every step; prompts share what is left of it. Where pages
-// run out, the sequence admitted last gives its own back and is computed again later, so that the first always
-// finishes. Pure: no clock, no threads, no model. Used by one thread; the cache must outlive it.
+// run out, a paused sequence, or else the one admitted last, gives its own back and is computed again later, so that
+// the first that is not paused always finishes. Paused ones do not count as admitted. Pure: no clock, no threads, no
+// model. Used by one thread; the cache must outlive it.
 class GenerationScheduler {
  public:
   GenerationScheduler(const SchedulerOptions& options, KvCache& cache) : options_(options), cache_(cache) {}
@@ -51,7 +54,7 @@ class GenerationScheduler {
   // kInvalidArgument when a sequence of `tokens` in all could never have enough pages.
   absl::Status Check(int tokens) const;
 
-  void Add(ScheduledSequence* sequence) { waiting_.push_back(sequence); }
+  void Add(ScheduledSequence* sequence);
   // Finished or given up: its pages are free at once. Not between Plan and Done.
   void Remove(ScheduledSequence* sequence);
 
@@ -60,15 +63,20 @@ class GenerationScheduler {
   // The planned step ran: its keys and values are stored.
   void Done();
 
-  int running() const { return static_cast<int>(running_.size()); }
+  int running() const;  // admitted and not paused
   int waiting() const { return static_cast<int>(waiting_.size()); }
-  int64_t preemptions() const { return preemptions_; }
+  int64_t waiting_tokens() const { return waiting_tokens_; }
+  int64_t preemptions() const { return preemptions_; }        // since the start
+  int64_t prefix_queries() const { return prefix_queries_; }  // tokens looked for among the stored, since the start
+  int64_t prefix_hits() const { return prefix_hits_; }        // of them: taken over
 
  private:
   bool MakeRoom(ScheduledSequence* sequence, int tokens);
+  ScheduledSequence* LastPaused() const;  // that runs; null: none does
   void Preempt(ScheduledSequence* sequence);
   void PlanRunning(bool decoding, int& budget);
   void Admit(int& budget);
+  bool AdmitOne(ScheduledSequence* sequence);
   bool Chunk(ScheduledSequence* sequence, int& budget);
 
   const SchedulerOptions options_;
@@ -76,7 +84,8 @@ class GenerationScheduler {
   std::deque<ScheduledSequence*> waiting_;
   std::vector<ScheduledSequence*> running_;  // in the order of admission
   std::vector<ScheduledWork> plan_;
-  int64_t preemptions_ = 0;
+  int64_t waiting_tokens_ = 0;
+  int64_t preemptions_ = 0, prefix_queries_ = 0, prefix_hits_ = 0;
 };
 
 }  // namespace attnd

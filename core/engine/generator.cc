@@ -13,6 +13,8 @@ namespace {
 
 // Rows of a step whose logits are all wanted: [rows, vocab] floats are not to take hundreds of megabytes.
 constexpr int kLogitRows = 64;
+// How often paused sequences are looked at where nothing else runs.
+constexpr std::chrono::milliseconds kPausedLook(50);
 
 // Hands on only the rows that give tokens of the answer.
 class AnswerRows : public AttentionSink {
@@ -49,9 +51,13 @@ struct Generator::Active {
     sequence.ids = request.prompt;
     sequence.owner = this;
     // Rows that somebody looks at must be computed, not taken over.
-    sequence.share = !request.prompt_logprobs && !request.prompt_attention && request.hidden == HiddenPooling::kNone;
+    if (request.prompt_attention || request.hidden == HiddenPooling::kMean) sequence.share_tokens = 0;
+    if (request.prompt_logprobs) sequence.share_tokens = std::min(sequence.share_tokens, request.logprobs_from);
     if (request.prompt_logprobs) sequence.chunk_tokens = kLogitRows;
   }
+  // Answers to the same prompt, which begin when this one has read it.
+  std::vector<std::unique_ptr<Active>> followers;
+
   int generated() const { return static_cast<int>(sequence.ids.size()) - prompt; }
 
   const GenerationRequest request;
@@ -65,6 +71,7 @@ struct Generator::Active {
   std::vector<int32_t> end_ids;         // model's and request's
   std::optional<GeneratedToken> token;  // sampled in this step
   int prompt_rows = 0;                  // whose outputs were taken: a sequence computed again gives them twice
+  bool started = false;
   GenerationSummary summary;
 };
 
@@ -85,8 +92,7 @@ Generator::Generator(const Decoder& decoder, const Tokenizer& tokenizer, WorkTea
 
 Generator::~Generator() {
   Stop();
-  for (auto& active : active_) End(*active, FinishReason::kCancelled);
-  for (auto& active : submitted_) End(*active, FinishReason::kCancelled);
+  EndAll();
 }
 
 absl::Status Generator::Check(const GenerationRequest& request) const {
@@ -96,19 +102,46 @@ absl::Status Generator::Check(const GenerationRequest& request) const {
 }
 
 absl::Status Generator::Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener) {
-  auto active = std::make_unique<Active>(std::move(request), std::move(listener), tokenizer_);
-  active->end_ids = active->request.stop_ids;
-  if (!active->request.ignore_eos) {
-    const std::vector<int32_t>& eos = decoder_.config().eos_ids;
-    active->end_ids.insert(active->end_ids.end(), eos.begin(), eos.end());
+  std::vector<Generation> one;
+  one.push_back({std::move(request), std::move(listener)});
+  return SubmitAll(std::move(one), /*after_first=*/false);
+}
+
+absl::Status Generator::SubmitAll(std::vector<Generation> answers, bool after_first) {
+  std::vector<std::unique_ptr<Active>> all;
+  const auto count = static_cast<int64_t>(answers.size());
+  int64_t tokens = 0;
+  for (Generation& answer : answers) {
+    auto active = std::make_unique<Active>(std::move(answer.request), std::move(answer.listener), tokenizer_);
+    active->end_ids = active->request.stop_ids;
+    if (!active->request.ignore_eos) {
+      const std::vector<int32_t>& eos = decoder_.config().eos_ids;
+      active->end_ids.insert(active->end_ids.end(), eos.begin(), eos.end());
+    }
+    tokens += active->prompt;
+    if (after_first && !all.empty()) {
+      all[0]->followers.push_back(std::move(active));
+    } else {
+      all.push_back(std::move(active));
+    }
   }
   {
     const std::lock_guard lock(mutex_);
     if (stop_) return absl::UnavailableError("the model is being stopped");
-    if (stats_.waiting + static_cast<int>(submitted_.size()) >= options_.max_waiting) {
-      return absl::ResourceExhaustedError(absl::StrCat(options_.max_waiting, " generations wait already"));
+    const int64_t waiting = stats_.waiting + submitted_count_;
+    const int64_t waiting_tokens = stats_.waiting_tokens + submitted_tokens_;
+    if (waiting + count > options_.max_waiting) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(waiting, " answers wait already, the limit is ", options_.max_waiting));
     }
-    submitted_.push_back(std::move(active));
+    // One that is longer than the limit may wait alone.
+    if (waiting > 0 && waiting_tokens + tokens > options_.max_waiting_tokens) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "prompts of ", waiting_tokens, " tokens wait already, the limit is ", options_.max_waiting_tokens));
+    }
+    for (auto& active : all) submitted_.push_back(std::move(active));
+    submitted_count_ += count;
+    submitted_tokens_ += tokens;
   }
   submitted_change_.notify_one();
   return absl::OkStatus();
@@ -118,14 +151,31 @@ void Generator::Run() {
   while (!stop_) {
     if (Step()) continue;
     std::unique_lock lock(mutex_);
-    submitted_change_.wait(lock, [&] { return stop_ || !submitted_.empty(); });
+    const auto changed = [&] { return stop_ || woken_ || !submitted_.empty(); };
+    if (active_.empty()) {
+      submitted_change_.wait(lock, changed);
+    } else {  // all are paused: their deadlines pass without a word
+      submitted_change_.wait_for(lock, kPausedLook, changed);
+    }
   }
+  EndAll();
+  PublishStats();
+}
+
+void Generator::Wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  submitted_change_.notify_one();
+}
+
+void Generator::EndAll() {
   TakeSubmitted();
-  while (!active_.empty()) {
+  while (!active_.empty()) {  // an end may bring followers
     End(*active_.front(), FinishReason::kCancelled);
     active_.pop_front();
   }
-  PublishStats();
 }
 
 void Generator::Stop() {
@@ -140,18 +190,38 @@ void Generator::TakeSubmitted() {
   std::vector<std::unique_ptr<Active>> taken;
   {
     const std::lock_guard lock(mutex_);
+    woken_ = false;
     taken.swap(submitted_);
-    stats_.waiting += static_cast<int>(taken.size());
+    stats_.waiting += static_cast<int>(std::exchange(submitted_count_, 0));
+    stats_.waiting_tokens += std::exchange(submitted_tokens_, 0);
   }
   for (auto& active : taken) {
-    scheduler_.Add(&active->sequence);
-    active_.push_back(std::move(active));
+    for (const auto& follower : active->followers) {
+      ++followers_;
+      follower_tokens_ += follower->prompt;
+    }
+    Begin(std::move(active));
   }
 }
 
-void Generator::DropUnwanted() {
+void Generator::Begin(std::unique_ptr<Active> active) {
+  scheduler_.Add(&active->sequence);
+  active_.push_back(std::move(active));
+}
+
+void Generator::BeginFollowers(Active& active) {
+  for (auto& follower : active.followers) {
+    --followers_;
+    follower_tokens_ -= follower->prompt;
+    Begin(std::move(follower));
+  }
+  active.followers.clear();
+}
+
+void Generator::AskListeners() {
   for (auto i = active_.begin(); i != active_.end();) {
     if ((*i)->listener->Wanted()) {
+      (*i)->sequence.paused = !(*i)->listener->Ready();
       ++i;
       continue;
     }
@@ -162,37 +232,56 @@ void Generator::DropUnwanted() {
 
 bool Generator::Step() {
   TakeSubmitted();
-  DropUnwanted();
+  AskListeners();
   const std::vector<ScheduledWork>& plan = scheduler_.Plan();
   if (plan.empty()) {
     PublishStats();
     return false;
   }
+  const auto begin = std::chrono::steady_clock::now();
   WorkTeam::Session session(team_);
   const DecoderBatch batch = MakeBatch(plan);
   const auto go_on = [&] { return !stop_.load(std::memory_order_relaxed); };
   auto output = decoder_.Forward(batch, pages_, session, workspace_, go_on);
   if (!output.ok()) return false;  // stopped: Run ends all
   UseOutput(plan, batch, *output, session);
-  ++counts_.steps;
+  const int sequences = static_cast<int>(plan.size());
   scheduler_.Done();
   for (auto i = active_.begin(); i != active_.end();) i = Deliver(**i) ? active_.erase(i) : std::next(i);
-  PublishStats();
+  Report(sequences, batch.rows(), std::chrono::steady_clock::now() - begin);
   return true;
+}
+
+void Generator::Report(int sequences, int tokens, std::chrono::nanoseconds time) {
+  ++counts_.steps;
+  PublishStats();
+  const GeneratorStats before = std::exchange(reported_, counts_);
+  if (!options_.observe) return;
+  options_.observe({.sequences = sequences,
+                    .tokens = tokens,
+                    .prompt_tokens = static_cast<int>(counts_.prompt_tokens - before.prompt_tokens),
+                    .generated_tokens = static_cast<int>(counts_.generated_tokens - before.generated_tokens),
+                    .prefix_queries = counts_.prefix_queries - before.prefix_queries,
+                    .prefix_hits = counts_.prefix_hits - before.prefix_hits,
+                    .preemptions = counts_.preemptions - before.preemptions,
+                    .time = time});
 }
 
 DecoderBatch Generator::MakeBatch(const std::vector<ScheduledWork>& plan) {
   DecoderBatch batch;
   for (const ScheduledWork& work : plan) {
     auto& active = *static_cast<Active*>(work.sequence->owner);
+    if (!std::exchange(active.started, true)) active.listener->OnStart();
     const GenerationRequest& request = active.request;
     const bool last = work.begin + work.count == static_cast<int>(work.sequence->ids.size());
     const bool in_prompt = work.begin < active.prompt;
     DecoderChunk chunk = {.ids = absl::MakeConstSpan(work.sequence->ids).subspan(work.begin, work.count),
                           .past = work.begin,
                           .table = work.sequence->pages.table,
-                          .logits_from = last ? work.count - 1 : work.count};
-    if (request.prompt_logprobs && in_prompt) chunk.logits_from = 0;
+                          .logits_from = last && request.max_tokens > 0 ? work.count - 1 : work.count};
+    if (request.prompt_logprobs && in_prompt) {
+      chunk.logits_from = std::min(chunk.logits_from, std::max(0, request.logprobs_from - 1 - work.begin));
+    }
     chunk.hidden = request.hidden != HiddenPooling::kNone && in_prompt;
     if (request.attention != nullptr) {
       active.answer_rows.Set(request.attention, request.prompt_attention ? 0 : active.prompt - 1);
@@ -216,7 +305,7 @@ void Generator::UseOutput(const std::vector<ScheduledWork>& plan, const DecoderB
     const ScheduledWork& work = plan[i];
     auto& active = *static_cast<Active*>(work.sequence->owner);
     float* logits = const_cast<float*>(output.logits) + logit_rows[i] * vocabulary;  // the workspace is ours
-    TakePromptOutput(work, batch.begins[i], logits, output, active);
+    TakePromptOutput(work, batch.begins[i], batch.chunks[i].logits_from, logits, output, active);
     const bool last = work.begin + work.count == static_cast<int>(work.sequence->ids.size());
     if (!last || active.request.max_tokens == 0) return;
     SampleToken(active, logits + (work.count - 1 - batch.chunks[i].logits_from) * vocabulary);
@@ -227,16 +316,18 @@ void Generator::UseOutput(const std::vector<ScheduledWork>& plan, const DecoderB
   }
 }
 
-void Generator::TakePromptOutput(const ScheduledWork& work, int row, const float* logits, const Decoder::Output& output,
-                                 Active& active) const {
+void Generator::TakePromptOutput(const ScheduledWork& work, int row, int first_logits, const float* logits,
+                                 const Decoder::Output& output, Active& active) const {
   const GenerationRequest& request = active.request;
   const int vocabulary = decoder_.config().vocab_size, width = decoder_.config().hidden_size;
   const int end = std::min(work.begin + work.count, active.prompt);
   for (int t = std::max(work.begin, active.prompt_rows); t < end; ++t) {
-    if (request.prompt_logprobs && t + 1 < active.prompt) {
-      const float* of = logits + int64_t{t - work.begin} * vocabulary;
-      active.summary.prompt_logprobs.push_back(
-          LogprobOf(absl::MakeConstSpan(of, vocabulary), active.request.prompt[t + 1]));
+    if (request.prompt_logprobs && t + 1 >= request.logprobs_from && t + 1 < active.prompt) {
+      const float* of = logits + int64_t{t - work.begin - first_logits} * vocabulary;
+      const absl::Span<const float> row(of, vocabulary);
+      const int32_t next = request.prompt[t + 1];
+      active.summary.prompt_logprobs.push_back(LogprobOf(row, next));
+      active.summary.prompt_greedy.push_back(row[next] == *std::max_element(row.begin(), row.end()));
     }
     if (request.hidden == HiddenPooling::kNone) continue;
     const float* hidden = output.hidden + int64_t{row + t - work.begin} * width;
@@ -295,6 +386,7 @@ bool Generator::Deliver(Active& active) {
     stopped |= late;
   }
   active.listener->OnToken(token);
+  BeginFollowers(active);
   if (!stopped && !full) return false;
   End(active, stopped ? FinishReason::kStop : FinishReason::kLength);
   return true;
@@ -308,14 +400,17 @@ void Generator::End(Active& active, FinishReason reason, absl::Status status) {
   active.summary.shared_tokens = std::min(active.sequence.shared_tokens, active.prompt);
   active.summary.generated_tokens = active.generated();
   active.summary.preemptions = active.sequence.preemptions;
+  BeginFollowers(active);
   active.listener->OnEnd(std::move(active.summary));
 }
 
 void Generator::PublishStats() {
-  counts_.shared_tokens = cache_.shared_tokens();
+  counts_.prefix_queries = scheduler_.prefix_queries();
+  counts_.prefix_hits = scheduler_.prefix_hits();
   counts_.preemptions = scheduler_.preemptions();
   counts_.running = scheduler_.running();
-  counts_.waiting = scheduler_.waiting();
+  counts_.waiting = scheduler_.waiting() + static_cast<int>(followers_);
+  counts_.waiting_tokens = scheduler_.waiting_tokens() + follower_tokens_;
   counts_.pages = cache_.pages();
   counts_.pages_used = cache_.used();
   const std::lock_guard lock(mutex_);
@@ -325,7 +420,8 @@ void Generator::PublishStats() {
 GeneratorStats Generator::Stats() const {
   const std::lock_guard lock(mutex_);
   GeneratorStats stats = stats_;
-  stats.waiting += static_cast<int>(submitted_.size());
+  stats.waiting += static_cast<int>(submitted_count_);
+  stats.waiting_tokens += submitted_tokens_;
   return stats;
 }
 

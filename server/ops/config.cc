@@ -106,6 +106,14 @@ absl::Status ParseModelKeys(absl::string_view flag, const std::vector<std::strin
   return absl::OkStatus();
 }
 
+// Nothing: "auto".
+std::optional<KvType> ParseKvType(absl::string_view name) {
+  if (name == "f32") return KvType::kF32;
+  if (name == "bf16") return KvType::kBf16;
+  if (name == "int8") return KvType::kInt8;
+  return std::nullopt;
+}
+
 constexpr int64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 
 }  // namespace
@@ -143,6 +151,8 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
   std::string repository;
   std::string log_format = "text";
   int64_t workers = 0, drain_grace_ms = 0, drain_timeout_ms = absl::ToInt64Milliseconds(config.drain_timeout);
+  std::string kv_type = "auto";
+  int64_t generation_deadline_ms = absl::ToInt64Milliseconds(config.limits.default_generation_deadline);
   int64_t default_deadline_ms = absl::ToInt64Milliseconds(config.limits.default_deadline);
 
   CLI::App app("attnd serves transformer models over gRPC, with their attention.", "attnd");
@@ -154,13 +164,15 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
 
   options
       .Add("--model", models, "NAME=DIR[,KEY=VALUE...]",
-           "A Hugging Face folder to serve under a name; repeatable (in ATTND_MODEL: separated by ';').\n"
+           "A Hugging Face folder, or a .gguf file, to serve under a name; repeatable (in ATTND_MODEL: separated by\n"
+           "';')."
+           "\n"
            "Keys: precision=f32, bf16, int8 or auto (the fastest that is as faithful as bf16)")
       ->allow_extra_args(false);
-  options.Add(
-      "--model-repository", repository, "DIR[,KEY=VALUE...]",
-      "Serve every sub-folder under its own name; RepositoryModelLoad and RepositoryModelUnload change what is\n"
-      "served. A folder that does not load is listed with the reason. Keys: as above");
+  options.Add("--model-repository", repository, "DIR[,KEY=VALUE...]",
+              "Serve every sub-folder (of a Hugging Face model, or with one .gguf file) under its own name;\n"
+              "RepositoryModelLoad and RepositoryModelUnload change what is\n"
+              "served. A folder that does not load is listed with the reason. Keys: as above");
   options.Add("--listen", config.listen, "HOST:PORT", "Address of the gRPC port; port 0: any free one; or unix:PATH");
   options.Add("--metrics-listen", config.metrics_listen, "HOST:PORT",
               "Address of the Prometheus port; port 0: any free one; \"off\": none");
@@ -175,6 +187,18 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
                  "Waiting texts of a model; more are refused (RESOURCE_EXHAUSTED)");
   options.Number("--max-queue-delay-us", config.queue.max_queue_delay_us, {0, 1000000}, "MICROSECONDS",
                  "How long a batch below its budget may wait for more; 0: never while a worker is idle");
+  options.Bytes("--kv-cache-bytes", config.generation.kv_cache_bytes, {kMiB, 1024 * kGiB},
+                "Keys and values of each decoder; memory is taken as it is needed");
+  options
+      .Add("--kv-type", kv_type, "TYPE",
+           "Numbers of keys and values: f32, bf16, int8, or auto: f32 where the model's precision is f32, else bf16")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}));
+  options.Number("--max-running-sequences", config.generation.max_running_sequences, {1, 4096}, "SEQUENCES",
+                 "Answers that a decoder computes side by side; more wait");
+  options.Number("--max-step-tokens", config.generation.max_step_tokens, {1, 1 << 16}, "TOKENS",
+                 "Tokens that a decoder computes in one step");
+  options.Number("--prompt-tokens-beside-decoding", config.generation.prompt_tokens_beside_decoding, {1, 1 << 16},
+                 "TOKENS", "Of them those of prompts, where others wait for their next token");
   options.Number("--max-texts-per-call", config.limits.max_texts_per_call, {1, 1 << 20}, "TEXTS", "Texts of one call");
   options.Bytes("--max-text-bytes", config.limits.max_text_bytes, {1, kGiB}, "Size of one text");
   options.Bytes("--max-attention-bytes", config.limits.max_attention_bytes, {0, 64 * kGiB},
@@ -184,6 +208,8 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
   options.Bytes("--max-message-bytes", config.limits.max_message_bytes, {kKiB, 2 * kGiB - 1}, "Size of one request");
   options.Number("--default-deadline-ms", default_deadline_ms, {1, 86400000}, "MILLISECONDS",
                  "Deadline of calls that bring none");
+  options.Number("--default-generation-deadline-ms", generation_deadline_ms, {1, 86400000}, "MILLISECONDS",
+                 "The same of calls that generate");
   options.Number("--drain-grace-ms", drain_grace_ms, {0, 3600000}, "MILLISECONDS",
                  "After SIGTERM: go on taking calls so long, with health NOT_SERVING");
   options.Number("--drain-timeout-ms", drain_timeout_ms, {0, 3600000}, "MILLISECONDS",
@@ -233,6 +259,8 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
     return fail("--max-queue-tokens is below --max-batch-tokens: no batch could ever be full");
   }
   config.workers = static_cast<int>(workers);
+  config.generation.kv_type = ParseKvType(kv_type);
+  config.limits.default_generation_deadline = absl::Milliseconds(generation_deadline_ms);
   config.limits.default_deadline = absl::Milliseconds(default_deadline_ms);
   config.drain_grace = absl::Milliseconds(drain_grace_ms);
   config.drain_timeout = absl::Milliseconds(drain_timeout_ms);

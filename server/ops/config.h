@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "core/ops/kv_pages.h"
 #include "core/ops/precision.h"
 #include "server/batching/batch_queue.h"
 #include "server/ops/limits.h"
@@ -18,10 +19,19 @@ namespace attnd {
 
 // --model NAME=DIR[,key=value...]
 struct ModelSpec {
-  std::string name;  // IsModelName
-  std::string folder;
+  std::string name;    // IsModelName
+  std::string folder;  // or a .gguf file
   Precision precision = Precision::kF32;
 };
+// How decoders run; of each.
+struct GenerationConfig {
+  int64_t kv_cache_bytes = int64_t{512} << 20;
+  std::optional<KvType> kv_type;  // nothing: f32 where the weights are, else bf16
+  int64_t max_running_sequences = 64;
+  int64_t max_step_tokens = 512;
+  int64_t prompt_tokens_beside_decoding = 64;
+};
+
 // 1 to 64 letters, digits, "-", "_" and ".", the first one not a ".".
 bool IsModelName(absl::string_view name);
 // kInvalidArgument names the fault; unknown keys are refused.
@@ -36,6 +46,7 @@ struct Config {
   int workers = 0;                                   // 0: one per core this process may use
   int64_t max_connections = 4096;
   QueueOptions queue;  // of each model
+  GenerationConfig generation;
   Limits limits;
   absl::Duration drain_grace = absl::ZeroDuration();  // between NOT_SERVING and refusing new calls
   absl::Duration drain_timeout = absl::Seconds(25);   // for calls in flight

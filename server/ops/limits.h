@@ -16,6 +16,7 @@ struct Limits {
   int64_t max_attention_memory_bytes = int64_t{1} << 30;  // maps of all calls together, while they are in flight
   int64_t max_message_bytes = 16777216;                   // of one request
   absl::Duration default_deadline = absl::Seconds(60);    // of calls that bring none
+  absl::Duration default_generation_deadline = absl::Minutes(10);  // of those that generate
 };
 
 }  // namespace attnd

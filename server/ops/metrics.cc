@@ -34,7 +34,7 @@ constexpr const char* kStageHelp[5] = {"Time to check a request.", "Time to toke
 bool HasStages(absl::string_view method) {
   for (absl::string_view staged :
        {"Embed", "EmbedStream", "Classify", "Rerank", "TokenClassify", "FillMask", "Attend", "EstimateAttention",
-        "ComputeAttention", "Tokenize", "Detokenize", "ModelInfer", "ModelStreamInfer"}) {
+        "ComputeAttention", "Tokenize", "Detokenize", "Generate", "Chat", "Score", "ModelInfer", "ModelStreamInfer"}) {
     if (method == staged) return true;
   }
   return false;
@@ -47,6 +47,13 @@ const std::vector<double>& TokenBuckets() {
 }
 const std::vector<double>& SequenceBuckets() {
   static const auto& buckets = *new std::vector<double>{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512};
+  return buckets;
+}
+
+// Answers may wait long for their turn.
+std::vector<double> FirstTokenBuckets() {
+  std::vector<double> buckets = Metrics::LatencyBuckets();
+  buckets.insert(buckets.end(), {10, 20, 40, 80, 160});
   return buckets;
 }
 
@@ -72,6 +79,33 @@ struct Metrics::Families {
         tokens(BuildCounter().Name("attnd_tokens_total").Help("Tokens that went through a model.").Register(r)),
         rejected(
             BuildCounter().Name("attnd_rejected_total").Help("Calls and stream items refused, by reason.").Register(r)),
+        first_token(BuildHistogram()
+                        .Name("attnd_time_to_first_token_seconds")
+                        .Help("From the arrival of a call to its first token.")
+                        .Register(r)),
+        token_latency(BuildHistogram()
+                          .Name("attnd_inter_token_latency_seconds")
+                          .Help("From a token of an answer to the next.")
+                          .Register(r)),
+        prompt_tokens(
+            BuildCounter().Name("attnd_prompt_tokens_total").Help("Tokens of prompts that were computed.").Register(r)),
+        generated_tokens(BuildCounter().Name("attnd_generation_tokens_total").Help("Tokens of answers.").Register(r)),
+        prefix_queries(BuildCounter()
+                           .Name("attnd_prefix_cache_queries_total")
+                           .Help("Tokens that were looked for among the stored ones.")
+                           .Register(r)),
+        prefix_hits(BuildCounter()
+                        .Name("attnd_prefix_cache_hits_total")
+                        .Help("Of them those that were found, and not computed again.")
+                        .Register(r)),
+        preemptions(BuildCounter()
+                        .Name("attnd_preemptions_total")
+                        .Help("Sequences that gave their pages back, to be computed again.")
+                        .Register(r)),
+        finished(BuildCounter()
+                     .Name("attnd_generations_finished_total")
+                     .Help("Answers at their end, by reason.")
+                     .Register(r)),
         attention_bytes(BuildCounter()
                             .Name("attnd_attention_bytes_total")
                             .Help("Bytes of attention maps and statistics made, by layout.")
@@ -99,7 +133,10 @@ struct Metrics::Families {
   Family<Counter>&started, &handled, &received, &sent;
   Family<Histogram>& handling;
   Family<Histogram>&batch_tokens, &batch_sequences;
-  Family<Counter>&tokens, &rejected, &attention_bytes;
+  Family<Counter>&tokens, &rejected;
+  Family<Histogram>&first_token, &token_latency;
+  Family<Counter>&prompt_tokens, &generated_tokens, &prefix_queries, &prefix_hits, &preemptions, &finished;
+  Family<Counter>& attention_bytes;
   Family<Histogram>& attention_seconds;
   Family<Gauge>&model_info, &build_info;
   std::array<Family<Histogram>*, 5> stages;
@@ -119,6 +156,14 @@ void ModelMetrics::Observe(const BatchReport& report) const {
   batch_tokens->Observe(static_cast<double>(report.tokens));
   batch_sequences->Observe(static_cast<double>(report.sequences));
   tokens->Increment(static_cast<double>(report.tokens));
+}
+
+void GenerationMetrics::Observe(const GeneratorStep& step) const {
+  prompt_tokens->Increment(step.prompt_tokens);
+  generated_tokens->Increment(step.generated_tokens);
+  prefix_queries->Increment(static_cast<double>(step.prefix_queries));
+  prefix_hits->Increment(static_cast<double>(step.prefix_hits));
+  preemptions->Increment(static_cast<double>(step.preemptions));
 }
 
 const std::vector<double>& Metrics::LatencyBuckets() {
@@ -183,6 +228,26 @@ const ModelMetrics& Metrics::Model(const std::string& name) {
                      .tokens = &families_->tokens.Add({{"model", name}})};
   }
   return entry->second;
+}
+
+const GenerationMetrics& Metrics::Generation(const std::string& name) {
+  absl::MutexLock lock(&mutex_);
+  auto [entry, added] = generations_.try_emplace(name);
+  if (!added) return entry->second;
+  const prometheus::Labels labels = {{"model", name}};
+  GenerationMetrics& series = entry->second;
+  series = {.first_token = &families_->first_token.Add(labels, FirstTokenBuckets()),
+            .token_latency = &families_->token_latency.Add(labels, LatencyBuckets()),
+            .prompt_tokens = &families_->prompt_tokens.Add(labels),
+            .generated_tokens = &families_->generated_tokens.Add(labels),
+            .prefix_queries = &families_->prefix_queries.Add(labels),
+            .prefix_hits = &families_->prefix_hits.Add(labels),
+            .preemptions = &families_->preemptions.Add(labels)};
+  for (size_t reason = 0; reason < series.finished.size(); ++reason) {
+    const std::string text(FinishReasonName(static_cast<FinishReason>(reason)));
+    series.finished[reason] = &families_->finished.Add({{"model", name}, {"reason", text}});
+  }
+  return series;
 }
 
 void Metrics::ShowModel(const ModelLabels& labels) { families_->model_info.Add(InfoLabels(labels)).Set(1); }

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/engine/generator.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
@@ -55,6 +56,20 @@ struct ModelMetrics {
   void Observe(const BatchReport& report) const;
 };
 
+// The series of one decoder.
+struct GenerationMetrics {
+  prometheus::Histogram* first_token = nullptr;    // seconds from the call's arrival to its first token
+  prometheus::Histogram* token_latency = nullptr;  // seconds from a token of an answer to the next
+  prometheus::Counter* prompt_tokens = nullptr;
+  prometheus::Counter* generated_tokens = nullptr;
+  prometheus::Counter* prefix_queries = nullptr;
+  prometheus::Counter* prefix_hits = nullptr;
+  prometheus::Counter* preemptions = nullptr;
+  std::array<prometheus::Counter*, 4> finished = {};  // by FinishReason
+
+  void Observe(const GeneratorStep& step) const;
+};
+
 // What attnd_model_info says of a model.
 struct ModelLabels {
   std::string name, architecture, precision, cpu_path;
@@ -73,6 +88,7 @@ class Metrics {
   // The series of a model, made at the first call with its name; they stay when the model is unloaded, as counters
   // must.
   const ModelMetrics& Model(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
+  const GenerationMetrics& Generation(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
   // attnd_model_info of a model that is served from now on, or no longer.
   void ShowModel(const ModelLabels& labels);
   void HideModel(const ModelLabels& labels);
@@ -99,6 +115,7 @@ class Metrics {
   MethodMetrics unknown_;
   absl::Mutex mutex_;
   std::map<std::string, ModelMetrics> models_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, GenerationMetrics> generations_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace attnd

@@ -51,8 +51,36 @@ std::map<int64_t, BatchSum> ModelCounters::BatchSums() const {
   return batch_sums;
 }
 
+const Tokenizer& ServedModel::tokenizer() const {
+  return is_decoder() ? *decoder->model().tokenizer : *model->tokenizer;
+}
+
+ModelShape ServedModel::shape() const {
+  if (is_decoder()) {
+    const DecoderConfig& c = decoder->model().config();
+    return {c.layers, c.heads, c.hidden_size, c.max_tokens, c.vocab_size, decoder->model().decoder->weight_bytes()};
+  }
+  const ModelConfig& c = model->config;
+  return {c.layers, c.heads, c.hidden_size, c.max_tokens, c.vocab_size, model->weight_bytes};
+}
+
+absl::string_view ServedModel::task() const {
+  if (is_decoder()) return "generate";
+  switch (model->config.task) {
+    case Task::kClassify:
+      return model->config.labels.size() == 1 ? "rerank" : "classify";
+    case Task::kTokenClassify:
+      return "token-classify";
+    case Task::kFillMask:
+      return "fill-mask";
+    default:
+      return "embed";
+  }
+}
+
 std::string ServedModel::architecture() const {
-  if (model == nullptr) return "operator";
+  if (is_operator()) return "operator";
+  if (is_decoder()) return decoder->model().config().model_type;
   const ModelConfig& config = model->config;
   return config.architectures.empty() ? config.model_type : config.architectures[0];
 }
@@ -90,7 +118,7 @@ ServedModelPtr ModelRegistry::Find(absl::string_view name) const {
 absl::StatusOr<ServedModelPtr> ModelRegistry::Resolve(absl::string_view name) const {
   if (!name.empty()) {
     ServedModelPtr found = Find(name);
-    if (found != nullptr && found->model != nullptr) return found;
+    if (found != nullptr && !found->is_operator()) return found;
     if (found != nullptr) {
       return absl::InvalidArgumentError("\"attention\" is the built-in operator: call ComputeAttention or ModelInfer");
     }

@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/model/model.h"
 #include "server/batching/executor.h"
+#include "server/batching/generation_runner.h"
 #include "server/batching/model_queue.h"
 #include "server/ops/metrics.h"
 
@@ -47,16 +48,33 @@ struct ModelCounters {
   std::map<int64_t, BatchSum> batch_sums ABSL_GUARDED_BY(mutex);
 };
 
-// Immutable but for its counters and its queue. A call holds it from its start to its end, so that an unloaded model
-// goes when its last call has gone.
+// What encoders and decoders have alike.
+struct ModelShape {
+  int layers = 0, heads = 0;
+  int dimensions = 0;  // of hidden states
+  int max_tokens = 0;  // of a text; of a decoder: its context
+  int vocabulary = 0;
+  int64_t weight_bytes = 0;  // in memory
+};
+
+// Immutable but for its counters, its queue and its generator. A call holds it from its start to its end, so that an
+// unloaded model goes when its last call has gone.
 struct ServedModel {
   std::string name;
   Precision precision = Precision::kF32;
-  std::shared_ptr<const Model> model;  // null for the built-in operator, whose queue holds TaskItems
-  std::shared_ptr<ModelQueue> queue;
+  std::shared_ptr<const Model> model;         // an encoder, or null
+  std::shared_ptr<GenerationRunner> decoder;  // or this, or null; both null: the operator, whose queue holds TaskItems
+  std::shared_ptr<ModelQueue> queue;          // null for decoders
   std::shared_ptr<ModelCounters> counters = std::make_shared<ModelCounters>();
 
-  // "BertModel"; "operator" for the built-in one.
+  bool is_operator() const { return model == nullptr && decoder == nullptr; }
+  bool is_decoder() const { return decoder != nullptr; }
+  const Tokenizer& tokenizer() const;  // not of the operator, nor are the next ones
+  ModelShape shape() const;
+  // What it was trained to answer: "embed", "classify", "rerank", "token-classify", "fill-mask", "generate".
+  absl::string_view task() const;
+
+  // "BertModel"; a decoder's model_type: "llama"; "operator" for the built-in one.
   std::string architecture() const;
   std::string precision_name() const { return std::string(PrecisionName(precision)); }
   // The instructions in use: "avx2", "avx512"; where weights are not f32 with what they are multiplied by:

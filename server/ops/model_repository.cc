@@ -163,7 +163,7 @@ absl::Status ModelRepository::UnloadNow(const std::string& name) {
 
 void ModelRepository::Publish(ServedModelPtr model) {
   const std::string name = model->name;
-  const ModelConfig& shape = model->model->config;
+  const ModelShape shape = model->shape();
   const ModelLabels labels = LabelsOf(*model);
   log_.Info("model", {{"name", name},
                       {"architecture", labels.architecture},
@@ -171,9 +171,9 @@ void ModelRepository::Publish(ServedModelPtr model) {
                       {"cpu_path", labels.cpu_path},
                       {"layers", int64_t{shape.layers}},
                       {"heads", int64_t{shape.heads}},
-                      {"dimensions", int64_t{shape.hidden_size}},
+                      {"dimensions", int64_t{shape.dimensions}},
                       {"max_tokens", int64_t{shape.max_tokens}},
-                      {"weight_mib", static_cast<double>(model->model->weight_bytes >> 20)}});
+                      {"weight_mib", static_cast<double>(shape.weight_bytes >> 20)}});
   const ServedModelPtr replaced = registry_.Put(std::move(model));
   if (replaced != nullptr) metrics_.HideModel(LabelsOf(*replaced));
   metrics_.ShowModel(labels);

@@ -90,14 +90,29 @@ std::vector<MetricFamily> ServingMetrics::Collect() const {
   MetricFamily tokens{"attnd_queue_tokens", "Tokens that wait for a worker.", MetricType::Gauge, {}};
   MetricFamily requests{"attnd_queue_requests", "Texts that wait for a worker.", MetricType::Gauge, {}};
   MetricFamily oldest{"attnd_queue_oldest_seconds", "How long the oldest text has waited.", MetricType::Gauge, {}};
+  MetricFamily running{"attnd_generations_running", "Answers that are being computed.", MetricType::Gauge, {}};
+  MetricFamily waiting{
+      "attnd_generations_waiting", "Answers that wait to be begun, or to go on.", MetricType::Gauge, {}};
+  MetricFamily pages{"attnd_kv_pages", "Pages of keys and values, of 16 tokens each.", MetricType::Gauge, {}};
+  MetricFamily used{"attnd_kv_pages_used", "Of them those that answers hold.", MetricType::Gauge, {}};
   std::vector<ServedModelPtr> models = models_.models();
   models.push_back(models_.attention());
   for (const ServedModelPtr& model : models) {
-    const QueueStats stats = batcher_.Stats(*model->queue);
     const auto add = [&](MetricFamily& family, double value) {
       family.metric.push_back(Sample(MetricType::Gauge, value));
       family.metric.back().label.push_back({"model", model->name});
     };
+    if (model->is_decoder()) {
+      const GeneratorStats stats = model->decoder->generator().Stats();
+      add(tokens, static_cast<double>(stats.waiting_tokens));
+      add(requests, stats.waiting);
+      add(running, stats.running);
+      add(waiting, stats.waiting);
+      add(pages, stats.pages);
+      add(used, stats.pages_used);
+      continue;
+    }
+    const QueueStats stats = batcher_.Stats(*model->queue);
     add(tokens, static_cast<double>(stats.tokens));
     add(requests, static_cast<double>(stats.requests));
     add(oldest, absl::ToDoubleSeconds(stats.oldest));
@@ -105,6 +120,10 @@ std::vector<MetricFamily> ServingMetrics::Collect() const {
   return {tokens,
           requests,
           oldest,
+          running,
+          waiting,
+          pages,
+          used,
           Single("attnd_attention_memory_bytes", "Memory that calls hold for attention maps and scores of tokens.",
                  MetricType::Gauge, static_cast<double>(attention_memory_.used_bytes())),
           Single("attnd_attention_memory_limit_bytes", "The most that they may hold together.", MetricType::Gauge,

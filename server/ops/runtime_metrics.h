@@ -20,8 +20,9 @@ class ProcessMetrics : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override;
 };
 
-// attnd_queue_tokens, attnd_queue_requests, attnd_queue_oldest_seconds by model, attnd_attention_memory_bytes and its
-// limit, attnd_connections.
+// attnd_queue_tokens, attnd_queue_requests, attnd_queue_oldest_seconds by model; attnd_generations_running and
+// _waiting, attnd_kv_pages and attnd_kv_pages_used of decoders; attnd_attention_memory_bytes and its limit,
+// attnd_connections.
 class ServingMetrics : public prometheus::Collectable {
  public:
   // `connections` counts the open ones. All sources outlive this.

@@ -91,7 +91,7 @@ Server::Server(const Config& config)
       log_(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level),
       team_(workers_count_),
       attention_memory_(config_.limits.max_attention_memory_bytes),
-      loader_(config_.queue, workers_count_, team_, metrics_),
+      loader_(config_.queue, config_.generation, workers_count_, team_, generation_threads_, metrics_),
       models_(loader_.Operator()),
       repository_(config_.model_repository, config_.repository_precision, loader_, models_, metrics_, log_),
       context_{config_.limits, config_.queue, models_,   repository_, batcher_,          attention_memory_,
@@ -170,6 +170,7 @@ void Server::Shutdown() {
   }
   batcher_.Stop();
   for (std::thread& worker : workers_) worker.join();
+  generation_threads_.StopAll();
   exposer_.reset();
 }
 

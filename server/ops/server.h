@@ -56,6 +56,7 @@ class Server {
   Metrics metrics_;
   std::unique_ptr<ListenSocket> socket_;
   WorkTeam team_;
+  GenerationThreads generation_threads_;
   Batcher batcher_;
   MemoryBudget attention_memory_;
   const ModelLoader loader_;

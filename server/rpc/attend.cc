@@ -23,7 +23,7 @@ AttendCall::AttendCall(ServerContext& context, const MethodMetrics& method, grpc
     : context_(context),
       call_(call),
       monitor_(context, method, call->peer()),
-      job_(context, OriginOf(*call, monitor_, context.limits)) {}
+      job_(context, OriginOf(*call, monitor_, context.limits.default_deadline)) {}
 
 void AttendCall::Begin(const grpc::ByteBuffer* bytes) {
   monitor_.Received();
@@ -62,7 +62,7 @@ void AttendCall::WriteHeader() {
   v1::AttendFrame frame;
   v1::AttendHeader& header = *frame.mutable_header();
   header.set_model(job_.served().name);
-  FillTokens(sequence.encoding, *job_.served().model->tokenizer, *header.mutable_tokens());
+  FillTokens(sequence.encoding, job_.served().tokenizer(), *header.mutable_tokens());
   header.set_truncated(sequence.encoding.truncated);
   FillAttentionHeader(*sequence.plan, *header.mutable_attention());
   header.set_chunk_bytes(static_cast<uint32_t>(chunk_bytes_));

@@ -40,7 +40,7 @@ absl::Status ClassifyCall::Collect() {
 
 absl::Status RerankCall::Prepare() {
   if (absl::Status status = Open(Task::kClassify); !status.ok()) return status;
-  if (absl::Status status = CheckReranker(job_.config()); !status.ok()) return WithField(status, "model");
+  if (absl::Status status = CheckReranker(job_.served()); !status.ok()) return WithField(status, "model");
   const std::vector<absl::string_view> documents(request_.documents().begin(), request_.documents().end());
   absl::Status status =
       job_.TokenisePairs({absl::string_view(request_.query())}, "query", documents, "documents", truncate_);

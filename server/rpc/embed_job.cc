@@ -10,6 +10,7 @@
 #include "server/rpc/attention_spec.h"
 #include "server/rpc/prompt.h"
 #include "server/rpc/replies.h"
+#include "server/rpc/task_check.h"
 #include "server/rpc/texts_writer.h"
 
 namespace attnd {
@@ -17,12 +18,14 @@ namespace attnd {
 static_assert(std::endian::native == std::endian::little, "vectors go out as the engine writes them");
 
 absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
-  if (absl::Status status = job_.ResolveModel(request.model()); !status.ok()) return status;
+  if (absl::Status status = job_.ResolveAnyModel(request.model()); !status.ok()) return status;
+  if (absl::Status status = CheckPooling(request); !status.ok()) return status;
   if (!v1::VectorFormat_IsValid(request.format())) return FieldError("format", "unknown value");
   const auto truncate = ToTruncate(request.truncate());
   if (!truncate.ok()) return truncate.status();
   AttentionSpec attention;
   if (request.has_attention()) {
+    if (absl::Status status = CheckEncoder(job_.served()); !status.ok()) return WithField(status, "attention");
     auto spec = ToAttentionSpec(request.attention(), job_.config());
     if (!spec.ok()) return spec.status();
     attention = *std::move(spec);
@@ -30,7 +33,9 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
   const auto given = [](bool has, const std::string& text) {
     return has ? std::optional<std::string>(text) : std::nullopt;
   };
-  const auto prompt = FindPrompt(job_.config(), given(request.has_prompt_name(), request.prompt_name()),
+  static const ModelConfig& without_prompts = *new ModelConfig;
+  const auto prompt = FindPrompt(job_.served().is_decoder() ? without_prompts : job_.config(),
+                                 given(request.has_prompt_name(), request.prompt_name()),
                                  given(request.has_prompt(), request.prompt()));
   if (!prompt.ok()) return prompt.status();
   const std::vector<absl::string_view> texts(request.texts().begin(), request.texts().end());
@@ -39,9 +44,17 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
   return job_.PlanAttention(attention, static_cast<int64_t>(request.attention().max_bytes()));
 }
 
+absl::Status EmbedJob::CheckPooling(const v1::EmbedRequest& request) const {
+  if (!v1::Pooling_IsValid(request.pooling())) return FieldError("pooling", "unknown value");
+  if (request.pooling() == v1::POOLING_DEFAULT || job_.served().is_decoder()) return absl::OkStatus();
+  return FieldError("pooling", "an encoder pools as its configuration says: only decoders let you choose");
+}
+
 // The engine writes into the response itself: no vector is copied.
 void EmbedJob::MakeOutputs(const v1::EmbedRequest& request) {
-  const size_t dimensions = static_cast<size_t>(job_.config().embedding_size);
+  const bool decoder = job_.served().is_decoder();
+  const auto dimensions =
+      static_cast<size_t>(decoder ? job_.served().shape().dimensions : job_.config().embedding_size);
   std::vector<TextSequence>& sequences = job_.sequences();
   response_.set_model(job_.served().name);
   response_.set_dimensions(static_cast<uint32_t>(dimensions));
@@ -66,6 +79,7 @@ void EmbedJob::MakeOutputs(const v1::EmbedRequest& request) {
       sequence.embedding = text.mutable_values()->mutable_data();
     }
     if (request.has_normalize()) sequence.normalize = request.normalize();
+    if (request.pooling() == v1::POOLING_MEAN) sequence.pooling = HiddenPooling::kMean;
   }
 }
 
@@ -84,7 +98,7 @@ void EmbedJob::Collect() {
     TextSequence& sequence = sequences[i];
     if (sequence.plan == nullptr) continue;
     map_data_.resize(sequences.size());
-    map_data_[i] = FillAttention(sequence, *job_.served().model->tokenizer,
+    map_data_[i] = FillAttention(sequence, job_.served().tokenizer(),
                                  *response_.mutable_texts(static_cast<int>(i))->mutable_attention());
   }
 }

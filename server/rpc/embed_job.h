@@ -33,6 +33,7 @@ class EmbedJob {
 
  private:
   absl::Status Prepare(const v1::EmbedRequest& request);
+  absl::Status CheckPooling(const v1::EmbedRequest& request) const;
   void MakeOutputs(const v1::EmbedRequest& request);
   void Collect();
 

@@ -60,7 +60,7 @@ absl::Status FillMaskCall::Collect() {
 }
 
 absl::Status FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText& text) const {
-  const Tokenizer& tokenizer = *job_.served().model->tokenizer;
+  const Tokenizer& tokenizer = job_.served().tokenizer();
   const Encoding& encoding = sequence.encoding;
   const auto vocabulary = static_cast<size_t>(job_.config().vocab_size);
   // The text's own tokens, into which one candidate after the other is put.

@@ -12,26 +12,37 @@ const char* PoolingName(PoolingMode mode) {
   return mode == PoolingMode::kMean ? "mean" : mode == PoolingMode::kCls ? "cls" : "max";
 }
 
+void FillDecoderInfo(const GenerationRunner& decoder, const ModelShape& shape, v1::ModelInfo& info) {
+  info.set_dimensions(shape.dimensions);
+  for (const char* call : {"Generate", "Score", "Embed", "EmbedStream", "Tokenize", "Detokenize"}) {
+    info.add_calls(call);
+  }
+  info.set_pooling("last");
+  if (decoder.model().chat_template != nullptr) info.add_calls("Chat");
+}
+
 void FillModelInfo(const ServedModel& served, v1::ModelInfo& info) {
   info.set_name(served.name);
   info.set_precision(served.precision_name());
   info.set_cpu_path(served.cpu_path());
-  if (served.model == nullptr) {  // the built-in operator
+  if (served.is_operator()) {
     info.set_architecture("attention");
     info.add_calls("ComputeAttention");
     return;
   }
-  const ModelConfig& config = served.model->config;
+  const ModelShape shape = served.shape();
   info.set_architecture(served.architecture());
+  info.set_layers(shape.layers);
+  info.set_heads(shape.heads);
+  info.set_max_tokens(shape.max_tokens);
+  info.set_vocabulary_size(shape.vocabulary);
+  info.set_weight_bytes(static_cast<uint64_t>(shape.weight_bytes));
+  info.set_task(std::string(served.task()));
+  if (served.is_decoder()) return FillDecoderInfo(*served.decoder, shape, info);
+  const ModelConfig& config = served.model->config;
   info.set_dimensions(config.embedding_size);
-  info.set_layers(config.layers);
-  info.set_heads(config.heads);
-  info.set_max_tokens(config.max_tokens);
-  info.set_vocabulary_size(config.vocab_size);
   info.set_pooling(PoolingName(config.pooling.mode));
   info.set_normalize(config.pooling.normalize);
-  info.set_weight_bytes(static_cast<uint64_t>(served.model->weight_bytes));
-  info.set_task(std::string(TaskName(config)));
   info.mutable_prompts()->insert(config.prompts.begin(), config.prompts.end());
   info.set_default_prompt(config.default_prompt_name);
   info.mutable_labels()->Add(config.labels.begin(), config.labels.end());

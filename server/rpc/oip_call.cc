@@ -47,8 +47,11 @@ absl::StatusOr<std::unique_ptr<OipCall>> OipCall::Make(ServerContext& context, c
   if (!timeout.ok()) return timeout.status();
   CallOrigin bounded = origin;
   if (timeout->has_value()) bounded.deadline = std::min(origin.deadline, origin.start + **timeout);
-  return (*model)->model == nullptr ? MakeOipAttentionCall(context, bounded, *std::move(model), request)
-                                    : MakeOipEncoderCall(context, bounded, *std::move(model), request);
+  if ((*model)->is_decoder()) {
+    return absl::UnimplementedError("inference of decoders is not served; call attnd.v1.Attnd/Generate");
+  }
+  return (*model)->is_operator() ? MakeOipAttentionCall(context, bounded, *std::move(model), request)
+                                 : MakeOipEncoderCall(context, bounded, *std::move(model), request);
 }
 
 }  // namespace attnd

@@ -68,7 +68,7 @@ ModelText DescribeEncoder(const ServedModel& model) {
                              {kOipEncoderOutputs[kOutTokens], OipType::kBytes, {kAny, kAny}},
                              {kOipEncoderOutputs[kOutTokenSpans], OipType::kInt32, {kAny, kAny, 2}}},
                  .properties = {{"architecture", model.architecture()},
-                                {"task", std::string(TaskName(config))},
+                                {"task", std::string(model.task())},
                                 {"precision", model.precision_name()},
                                 {"cpu_path", model.cpu_path()},
                                 {"dimensions", absl::StrCat(config.embedding_size)},
@@ -87,8 +87,26 @@ ModelText DescribeEncoder(const ServedModel& model) {
   return text;
 }
 
+ModelText DescribeDecoder(const ServedModel& model) {
+  const ModelShape shape = model.shape();
+  return {.platform = "attnd_decoder",
+          .batches = false,
+          .inputs = {},
+          .outputs = {},
+          .properties = {{"architecture", model.architecture()},
+                         {"task", std::string(model.task())},
+                         {"precision", model.precision_name()},
+                         {"cpu_path", model.cpu_path()},
+                         {"dimensions", absl::StrCat(shape.dimensions)},
+                         {"layers", absl::StrCat(shape.layers)},
+                         {"heads", absl::StrCat(shape.heads)},
+                         {"max_tokens", absl::StrCat(shape.max_tokens)}}};
+}
+
 ModelText Describe(const ServedModel& model) {
-  return model.model == nullptr ? DescribeOperator() : DescribeEncoder(model);
+  return model.is_operator()  ? DescribeOperator()
+         : model.is_decoder() ? DescribeDecoder(model)
+                              : DescribeEncoder(model);
 }
 
 inference::DataType ConfigType(OipType type) {
@@ -191,10 +209,10 @@ void DescribeStatistics(const ServedModel& model, inference::ModelStatistics& st
     FillDuration(sum.batches, 0, *batch.mutable_compute_input());
     FillDuration(sum.batches, 0, *batch.mutable_compute_output());
   }
-  if (model.model == nullptr) return;
+  if (model.is_operator()) return;
   inference::MemoryUsage& memory = *statistics.add_memory_usage();
   memory.set_type("CPU");
-  memory.set_byte_size(static_cast<uint64_t>(model.model->weight_bytes));
+  memory.set_byte_size(static_cast<uint64_t>(model.shape().weight_bytes));
 }
 
 }  // namespace attnd

@@ -13,7 +13,7 @@ OrderedStream::OrderedStream(ServerContext& context, const MethodMetrics& method
     : context_(context),
       call_(call),
       monitor_(context, method, call->peer()),
-      origin_(OriginOf(*call, monitor_, context.limits)) {}
+      origin_(OriginOf(*call, monitor_, context.limits.default_deadline)) {}
 
 void OrderedStream::Begin(std::shared_ptr<OrderedStream> self) {
   self_ = std::move(self);
@@ -89,7 +89,7 @@ void OrderedStream::RunItem(const std::shared_ptr<Item>& item, grpc::ByteBuffer&
   CallOrigin origin = origin_;
   origin.start = absl::Now();
   // A stream may live longer than any item may take.
-  origin.deadline = DeadlineOf(absl::InfiniteFuture(), origin.start, context_.limits);
+  origin.deadline = DeadlineOf(absl::InfiniteFuture(), origin.start, context_.limits.default_deadline);
   if (call_->deadline() != std::chrono::system_clock::time_point::max()) {
     origin.deadline = std::min(origin.deadline, absl::FromChrono(call_->deadline()));
   }

@@ -5,11 +5,14 @@
 #include "attnd/v1/attnd.grpc.pb.h"
 #include "server/rpc/attend.h"
 #include "server/rpc/attention_op_v1.h"
+#include "server/rpc/chat_call.h"
 #include "server/rpc/embed_call.h"
 #include "server/rpc/embed_stream.h"
 #include "server/rpc/estimate_call.h"
+#include "server/rpc/generate_call.h"
 #include "server/rpc/model_calls.h"
 #include "server/rpc/oip_service.h"
+#include "server/rpc/score_call.h"
 #include "server/rpc/task_calls.h"
 #include "server/rpc/tokenize_calls.h"
 
@@ -24,13 +27,16 @@ using RawService =
     v1::Attnd::WithRawCallbackMethod_Rerank<
     v1::Attnd::WithRawCallbackMethod_TokenClassify<
     v1::Attnd::WithRawCallbackMethod_FillMask<
+    v1::Attnd::WithRawCallbackMethod_Generate<
+    v1::Attnd::WithRawCallbackMethod_Chat<
+    v1::Attnd::WithRawCallbackMethod_Score<
     v1::Attnd::WithRawCallbackMethod_Attend<
     v1::Attnd::WithRawCallbackMethod_EstimateAttention<
     v1::Attnd::WithRawCallbackMethod_ComputeAttention<
     v1::Attnd::WithRawCallbackMethod_Tokenize<
     v1::Attnd::WithRawCallbackMethod_Detokenize<
     v1::Attnd::WithRawCallbackMethod_ListModels<
-    v1::Attnd::WithRawCallbackMethod_GetModel<v1::Attnd::Service>>>>>>>>>>>>>;
+    v1::Attnd::WithRawCallbackMethod_GetModel<v1::Attnd::Service>>>>>>>>>>>>>>>>;
 // clang-format on
 
 // attnd.v1.Attnd: each call is an object of its own.
@@ -57,6 +63,7 @@ class AttndService : public RawService {
   ATTND_UNARY(Rerank, RerankCall);
   ATTND_UNARY(TokenClassify, TokenClassifyCall);
   ATTND_UNARY(FillMask, FillMaskCall);
+  ATTND_UNARY(Score, ScoreCall);
   ATTND_UNARY(EstimateAttention, EstimateCall);
   ATTND_UNARY(ComputeAttention, ComputeAttentionCall);
   ATTND_UNARY(Tokenize, TokenizeCall);
@@ -68,14 +75,20 @@ class AttndService : public RawService {
   grpc::ServerBidiReactor<Bytes, Bytes>* EmbedStream(Call* call) override {
     return EmbedStreamCall::Make(context_, embed_stream_, call);
   }
-  grpc::ServerWriteReactor<Bytes>* Attend(Call* call, const Bytes* request) override {
-    auto* reactor = new AttendCall(context_, attend_, call);  // deletes itself in OnDone
-    reactor->Begin(request);
-    return reactor;
-  }
+
+#define ATTND_SERVER_STREAM(METHOD, CALL)                                               \
+  grpc::ServerWriteReactor<Bytes>* METHOD(Call* call, const Bytes* request) override {  \
+    auto* reactor = new CALL(context_, METHOD##_, call); /* deletes itself in OnDone */ \
+    reactor->Begin(request);                                                            \
+    return reactor;                                                                     \
+  }                                                                                     \
+  const MethodMetrics& METHOD##_ = Method(#METHOD)
+  ATTND_SERVER_STREAM(Generate, GenerateCall);
+  ATTND_SERVER_STREAM(Chat, ChatCall);
+  ATTND_SERVER_STREAM(Attend, AttendCall);
+#undef ATTND_SERVER_STREAM
 
   const MethodMetrics& embed_stream_ = Method("EmbedStream");
-  const MethodMetrics& attend_ = Method("Attend");
 };
 
 }  // namespace

@@ -30,7 +30,7 @@ class TaskCall : public UnaryCall<RequestType, ResponseType> {
   // The checks before tokenising; `needs` of the model's head is checked, too.
   absl::Status Open(Task needs) {
     if (absl::Status status = job_.ResolveModel(this->request_.model()); !status.ok()) return status;
-    if (absl::Status status = CheckTask(job_.config(), needs); !status.ok()) return WithField(status, "model");
+    if (absl::Status status = CheckTask(job_.served(), needs); !status.ok()) return WithField(status, "model");
     const auto truncate = ToTruncate(this->request_.truncate());
     if (!truncate.ok()) return truncate.status();
     truncate_ = *truncate;
@@ -53,7 +53,7 @@ class TaskCall : public UnaryCall<RequestType, ResponseType> {
     text.set_tokens(static_cast<uint32_t>(sequence.encoding.tokens()));
     text.set_truncated(sequence.encoding.truncated);
     if (sequence.plan == nullptr) return;
-    map_data_.push_back(FillAttention(sequence, *job_.served().model->tokenizer, *text.mutable_attention()));
+    map_data_.push_back(FillAttention(sequence, job_.served().tokenizer(), *text.mutable_attention()));
   }
 
   TextJob job_{this->context_, this->origin_};

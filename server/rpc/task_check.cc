@@ -5,20 +5,18 @@
 namespace attnd {
 namespace {
 
-absl::string_view CallOf(const ModelConfig& config) {
-  switch (config.task) {
-    case Task::kEmbed:
-      return "Embed";
+absl::string_view CallOf(const ServedModel& model) {
+  if (model.is_decoder()) return "Generate";
+  switch (model.model->config.task) {
     case Task::kClassify:
-      return IsReranker(config) ? "Rerank or Classify" : "Classify";
+      return IsReranker(model.model->config) ? "Rerank or Classify" : "Classify";
     case Task::kTokenClassify:
       return "TokenClassify";
     case Task::kFillMask:
       return "FillMask";
-    case Task::kGenerate:
-      return "Generate";
+    default:
+      return "Embed";
   }
-  return "";
 }
 
 absl::string_view HeadOf(Task task) {
@@ -34,35 +32,29 @@ absl::string_view HeadOf(Task task) {
   }
 }
 
-absl::Status Mismatch(const ModelConfig& config, absl::string_view needed) {
+absl::Status Mismatch(const ServedModel& model, absl::string_view needed) {
   return absl::FailedPreconditionError(
-      absl::StrCat("the call needs ", needed, "; the model's task is ", TaskName(config), ": call ", CallOf(config)));
+      absl::StrCat("the call needs ", needed, "; the model's task is ", model.task(), ": call ", CallOf(model)));
 }
 
 }  // namespace
 
-absl::string_view TaskName(const ModelConfig& config) {
-  switch (config.task) {
-    case Task::kEmbed:
-      return "embed";
-    case Task::kClassify:
-      return IsReranker(config) ? "rerank" : "classify";
-    case Task::kTokenClassify:
-      return "token-classify";
-    case Task::kFillMask:
-      return "fill-mask";
-    case Task::kGenerate:
-      return "generate";
-  }
-  return "";
+absl::Status CheckEncoder(const ServedModel& model) {
+  return model.is_decoder() ? Mismatch(model, "an encoder") : absl::OkStatus();
 }
 
-absl::Status CheckTask(const ModelConfig& config, Task task) {
-  return config.task == task ? absl::OkStatus() : Mismatch(config, HeadOf(task));
+absl::Status CheckDecoder(const ServedModel& model) {
+  return model.is_decoder() ? absl::OkStatus() : Mismatch(model, "a model that generates");
 }
 
-absl::Status CheckReranker(const ModelConfig& config) {
-  return IsReranker(config) ? absl::OkStatus() : Mismatch(config, "a classifier with one label");
+absl::Status CheckTask(const ServedModel& model, Task task) {
+  const bool has = !model.is_decoder() && model.model->config.task == task;
+  return has ? absl::OkStatus() : Mismatch(model, HeadOf(task));
+}
+
+absl::Status CheckReranker(const ServedModel& model) {
+  const bool is = !model.is_decoder() && IsReranker(model.model->config);
+  return is ? absl::OkStatus() : Mismatch(model, "a classifier with one label");
 }
 
 }  // namespace attnd

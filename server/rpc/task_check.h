@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "core/model/config.h"
+#include "server/ops/model_registry.h"
 
 namespace attnd {
 
@@ -13,12 +14,12 @@ inline bool IsReranker(const ModelConfig& config) {
   return config.task == Task::kClassify && config.labels.size() == 1;
 }
 
-// "embed", "classify", "rerank", "token-classify", "fill-mask", "generate".
-absl::string_view TaskName(const ModelConfig& config);
-
-// Whether the model's head is that of `task`. kFailedPrecondition names the task it has and the calls to use instead.
-absl::Status CheckTask(const ModelConfig& config, Task task);
-absl::Status CheckReranker(const ModelConfig& config);
+// Whether the model is an encoder (of whatever task), or a decoder, or an encoder with the head of `task`.
+// kFailedPrecondition names the task it has and the calls to use instead.
+absl::Status CheckEncoder(const ServedModel& model);
+absl::Status CheckDecoder(const ServedModel& model);
+absl::Status CheckTask(const ServedModel& model, Task task);
+absl::Status CheckReranker(const ServedModel& model);
 
 }  // namespace attnd
 

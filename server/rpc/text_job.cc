@@ -7,11 +7,12 @@
 #include "server/ops/status.h"
 #include "server/rpc/attention_memory.h"
 #include "server/rpc/attention_spec.h"
+#include "server/rpc/task_check.h"
 
 namespace attnd {
 
-absl::Time DeadlineOf(absl::Time deadline, absl::Time start, const Limits& limits) {
-  return deadline == absl::InfiniteFuture() ? start + limits.default_deadline : deadline;
+absl::Time DeadlineOf(absl::Time deadline, absl::Time start, absl::Duration default_deadline) {
+  return deadline == absl::InfiniteFuture() ? start + default_deadline : deadline;
 }
 
 class TextJob::Item : public EncodeItem {
@@ -38,24 +39,22 @@ class TextJob::Item : public EncodeItem {
 
   void Finish(const absl::Status& status) override {
     absl::Status result = status;
+    absl::Duration record_time = absl::ZeroDuration();
     if (recorder_ != nullptr && status.ok()) {
       const absl::Time begin = job_.context_.batcher.Now();
       auto attention = recorder_->Finish();
       if (attention.ok()) sequence_.attention = *std::move(attention);
       result = attention.status();
-      record_time_ = job_.context_.batcher.Now() - begin;
+      record_time = job_.context_.batcher.Now() - begin;
     }
     recorder_.reset();
-    job_.ItemFinished(*this, result);
+    job_.SequenceFinished({started_at, finished_at, record_time}, result);
   }
-
-  absl::Duration record_time() const { return record_time_; }
 
  private:
   TextJob& job_;
   TextSequence& sequence_;
   std::unique_ptr<AttentionRecorder> recorder_;
-  absl::Duration record_time_ = absl::ZeroDuration();
 };
 
 TextJob::TextJob(ServerContext& context, const CallOrigin& origin)
@@ -73,6 +72,11 @@ void TextJob::EndStage(absl::Duration& stage) {
 }
 
 absl::Status TextJob::ResolveModel(absl::string_view name, absl::string_view field) {
+  if (absl::Status status = ResolveAnyModel(name, field); !status.ok()) return status;
+  return WithField(CheckEncoder(*model_), field);
+}
+
+absl::Status TextJob::ResolveAnyModel(absl::string_view name, absl::string_view field) {
   auto model = context_.models.Resolve(name);
   if (!model.ok()) return WithField(model.status(), field);
   UseModel(*std::move(model));
@@ -163,6 +167,15 @@ void TextJob::Start(Done done) {
   if (ticket_.cancelled.load()) {
     return std::move(done)(absl::CancelledError("the call was cancelled"));
   }
+  EndValidate();
+  done_ = std::move(done);
+  pending_.store(static_cast<int64_t>(sequences_.size()), std::memory_order_relaxed);
+  const absl::Status status = model_->is_decoder() ? SubmitToDecoder() : SubmitToQueue();
+  // On success the call may be over by now: nothing of it may be touched.
+  if (!status.ok()) std::exchange(done_, nullptr)(SubmitError(status));
+}
+
+absl::Status TextJob::SubmitToQueue() {
   std::vector<QueueItem*> items;
   items.reserve(sequences_.size());
   items_.reserve(sequences_.size());
@@ -170,31 +183,28 @@ void TextJob::Start(Done done) {
     items_.push_back(std::make_unique<Item>(*this, sequence));
     items.push_back(items_.back().get());
   }
-  EndValidate();
-  done_ = std::move(done);
-  pending_.store(static_cast<int64_t>(items.size()), std::memory_order_relaxed);
-  const absl::Status status = context_.batcher.Submit(ticket_, items);
-  // On success the call may be over by now: nothing of it may be touched.
-  if (!status.ok()) std::exchange(done_, nullptr)(SubmitError(status));
+  return context_.batcher.Submit(ticket_, items);
 }
 
 void TextJob::Cancel() {
   // Before Start the ticket belongs to the thread that fills the job: it is only marked.
   ticket_.cancelled.store(true);
-  if (submitted_.load()) context_.batcher.Cancel(ticket_);
+  if (!submitted_.load()) return;
+  if (model_->is_decoder()) return model_->decoder->generator().Wake();
+  context_.batcher.Cancel(ticket_);
 }
 
-void TextJob::ItemFinished(const Item& item, const absl::Status& status) {
+void TextJob::SequenceFinished(const Span& span, const absl::Status& status) {
   {
     absl::MutexLock lock(&mutex_);
     status_.Update(status);
-    if (item.finished_at != absl::InfiniteFuture()) {
-      first_start_ = std::min(first_start_, item.started_at);
-      last_end_ = std::max(last_end_, item.finished_at);
+    if (span.started != absl::InfiniteFuture() && span.finished != absl::InfiniteFuture()) {
+      first_start_ = std::min(first_start_, span.started);
+      last_end_ = std::max(last_end_, span.finished);
     }
-    attention_time_ += item.record_time();
+    attention_time_ += span.record;
   }
-  // After this the job may be gone, unless it was the last item.
+  // After this the job may be gone, unless it was the last one.
   if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) Complete();
 }
 

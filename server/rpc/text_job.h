@@ -21,6 +21,7 @@
 #include "absl/types/span.h"
 #include "core/attention/recorder.h"
 #include "core/base/aligned.h"
+#include "core/engine/generation.h"
 #include "core/text/tokenizer.h"
 #include "server/batching/executor.h"
 #include "server/ops/call_monitor.h"
@@ -35,7 +36,7 @@ struct CallOrigin {
   uint64_t connection = 0;  // ConnectionKey(peer)
 };
 // `deadline` of a gRPC context (InfiniteFuture where there is none), or the server's default after `start`.
-absl::Time DeadlineOf(absl::Time deadline, absl::Time start, const Limits& limits);
+absl::Time DeadlineOf(absl::Time deadline, absl::Time start, absl::Duration default_deadline);
 
 // One sequence of a job: its tokens, what is wanted of it, what came of it.
 struct TextSequence {
@@ -45,10 +46,11 @@ struct TextSequence {
   float* embedding = nullptr;    // [embedding_size]
   float* last_hidden = nullptr;  // [tokens, hidden_size]
   float* logits = nullptr;       // [LogitRows, ModelConfig::logit_columns()]: MakeLogits, or the caller's own room
-  std::vector<int32_t> logit_positions;  // kFillMask: the tokens whose logits are wanted; empty: all
-  AttentionSink* sink = nullptr;         // instead of a plan: the caller's own
-  std::optional<bool> normalize;         // overrides the model's configuration
-  AttentionResult attention;             // of `plan`, valid in `done`
+  std::vector<int32_t> logit_positions;          // kFillMask: the tokens whose logits are wanted; empty: all
+  AttentionSink* sink = nullptr;                 // instead of a plan: the caller's own
+  std::optional<bool> normalize;                 // overrides the model's configuration; of decoders: false
+  HiddenPooling pooling = HiddenPooling::kLast;  // of a decoder's embedding
+  AttentionResult attention;                     // of `plan`, valid in `done`
 };
 
 // Thread rules: one thread at a time, but for Cancel. The job must live until `done` has been called; `done` may
@@ -62,8 +64,12 @@ class TextJob {
   TextJob(const TextJob&) = delete;
   TextJob& operator=(const TextJob&) = delete;
 
-  // `name` may be empty where one model is served. kNotFound, or kInvalidArgument naming `field`.
+  // `name` may be empty where one model is served. kNotFound, or kInvalidArgument naming `field`; kFailedPrecondition:
+  // a decoder.
   absl::Status ResolveModel(absl::string_view name, absl::string_view field = "model");
+  // The same where a decoder may be called, too: it reads the texts as prompts, and gives embeddings. Then config() is
+  // not to be asked.
+  absl::Status ResolveAnyModel(absl::string_view name, absl::string_view field = "model");
   // The same for a model that the caller has found already.
   void UseModel(ServedModelPtr model);
 
@@ -107,7 +113,7 @@ class TextJob {
   bool has_model() const { return model_ != nullptr; }  // what follows needs it
   const ServedModel& served() const { return *model_; }
   const ServedModelPtr& served_model() const { return model_; }
-  const ModelConfig& config() const { return model_->model->config; }
+  const ModelConfig& config() const { return model_->model->config; }  // of an encoder
 
   // Queues all sequences or none, and calls `done` exactly once: at once where the call is refused, else from the
   // worker that finished the last sequence, or where the queue dropped it. Not OK: the first error of any sequence.
@@ -135,6 +141,11 @@ class TextJob {
 
  private:
   class Item;
+  class Reading;
+  struct Span {
+    absl::Time started = absl::InfiniteFuture(), finished = absl::InfiniteFuture();  // InfiniteFuture: it did not run
+    absl::Duration record = absl::ZeroDuration();                                    // finishing its recorder
+  };
   void EndStage(absl::Duration& stage);
   EncodeOptions ModelOptions(Truncate truncate) const;
   absl::Status CheckCount(size_t texts, absl::string_view field) const;
@@ -142,7 +153,10 @@ class TextJob {
   absl::Status CheckBytes(size_t bytes) const;
   void Add(Encoding encoding);
   absl::Status CheckTokens(const TextSequence& sequence) const;
-  void ItemFinished(const Item& item, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status CheckPrompt(const TextSequence& sequence) const;
+  absl::Status SubmitToQueue();
+  absl::Status SubmitToDecoder();
+  void SequenceFinished(const Span& span, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void Complete() ABSL_LOCKS_EXCLUDED(mutex_);
 
   ServerContext& context_;
@@ -160,7 +174,7 @@ class TextJob {
   CallTicket ticket_;
   std::atomic<bool> submitted_{false};  // or about to be
   std::vector<std::unique_ptr<Item>> items_;
-  std::atomic<int64_t> pending_{0};  // items not yet finished
+  std::atomic<int64_t> pending_{0};  // sequences not yet finished
   Done done_;
   absl::Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);  // the first error

@@ -16,7 +16,7 @@ std::string At(absl::string_view field, size_t i) { return absl::StrCat(field, "
 }  // namespace
 
 EncodeOptions TextJob::ModelOptions(Truncate truncate) const {
-  return {.max_tokens = config().max_tokens, .truncate = truncate};
+  return {.max_tokens = model_->shape().max_tokens, .truncate = truncate};
 }
 
 absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field,
@@ -103,7 +103,7 @@ absl::Status TextJob::Encode(absl::string_view text, const absl::string_view* pa
   if (context_.batcher.Now() >= origin_.deadline) {
     return absl::DeadlineExceededError("the deadline passed while the texts were tokenised");
   }
-  const Tokenizer& tokenizer = *model_->model->tokenizer;
+  const Tokenizer& tokenizer = model_->tokenizer();
   const std::string_view first(text.data(), text.size());
   auto encoding = pair == nullptr ? tokenizer.Encode(first, options)
                                   : tokenizer.EncodePair(first, {pair->data(), pair->size()}, options);
@@ -140,6 +140,7 @@ void TextJob::Add(Encoding encoding) {
 }
 
 absl::Status TextJob::CheckTokens(const TextSequence& sequence) const {
+  if (model_->is_decoder()) return CheckPrompt(sequence);
   return Engine::Check(config(), sequence.encoding.ids, sequence.encoding.type_ids);
 }
 

@@ -18,19 +18,19 @@ void TokenizeCall::Run() {
 }
 
 absl::Status TokenizeCall::Tokenize() {
-  if (absl::Status status = job_.ResolveModel(request_.model()); !status.ok()) return status;
+  if (absl::Status status = job_.ResolveAnyModel(request_.model()); !status.ok()) return status;
   const auto truncate = ToTruncate(request_.truncate());
   if (!truncate.ok()) return truncate.status();
   EncodeOptions options;
   options.add_special_tokens = !request_.has_add_special_tokens() || request_.add_special_tokens();
   // Refusing refuses nothing here: how many tokens a long text has is a fair question.
-  options.max_tokens = *truncate == Truncate::kRefuse ? 0 : job_.config().max_tokens;
+  options.max_tokens = *truncate == Truncate::kRefuse ? 0 : job_.served().shape().max_tokens;
   options.truncate = *truncate;
   const std::vector<absl::string_view> texts(request_.texts().begin(), request_.texts().end());
   if (absl::Status status = job_.TokeniseOnly(texts, options, "texts"); !status.ok()) return status;
   response_.mutable_texts()->Reserve(static_cast<int>(texts.size()));
   for (TextSequence& sequence : job_.sequences()) {
-    FillTokens(std::exchange(sequence.encoding, {}), *job_.served().model->tokenizer,
+    FillTokens(std::exchange(sequence.encoding, {}), job_.served().tokenizer(),
                *response_.add_texts()->mutable_tokens());
   }
   return absl::OkStatus();
@@ -45,7 +45,7 @@ void DetokenizeCall::Run() {
 }
 
 absl::Status DetokenizeCall::Detokenize() {
-  if (absl::Status status = job_.ResolveModel(request_.model()); !status.ok()) return status;
+  if (absl::Status status = job_.ResolveAnyModel(request_.model()); !status.ok()) return status;
   const int64_t limit = context_.limits.max_texts_per_call;
   if (request_.sequences_size() < 1 || request_.sequences_size() > limit) {
     return FieldError("sequences", absl::StrCat(request_.sequences_size(), " sequences: at least 1, at most ", limit,
@@ -53,7 +53,7 @@ absl::Status DetokenizeCall::Detokenize() {
   }
   job_.EndValidate();
   for (int i = 0; i < request_.sequences_size(); ++i) {
-    auto text = job_.served().model->tokenizer->Decode(request_.sequences(i).ids(), request_.skip_special_tokens());
+    auto text = job_.served().tokenizer().Decode(request_.sequences(i).ids(), request_.skip_special_tokens());
     if (!text.ok()) return WithField(text.status(), absl::StrCat("sequences[", i, "].ids"));
     response_.add_texts(*std::move(text));
   }

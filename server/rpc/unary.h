@@ -16,11 +16,12 @@
 namespace attnd {
 
 // The origin of a gRPC call.
-inline CallOrigin OriginOf(const grpc::CallbackServerContext& call, const CallMonitor& monitor, const Limits& limits) {
+inline CallOrigin OriginOf(const grpc::CallbackServerContext& call, const CallMonitor& monitor,
+                           absl::Duration default_deadline) {
   const auto deadline = call.deadline();
   const absl::Time asked =
       deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture() : absl::FromChrono(deadline);
-  return {monitor.start(), DeadlineOf(asked, monitor.start(), limits), ConnectionKey(call.peer())};
+  return {monitor.start(), DeadlineOf(asked, monitor.start(), default_deadline), ConnectionKey(call.peer())};
 }
 
 // A subclass implements Run and calls Respond or Fail exactly once, from any thread, and then touches nothing of the
@@ -35,7 +36,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
             grpc::ByteBuffer* reply)
       : context_(context),
         monitor_(context, method, call->peer()),
-        origin_(OriginOf(*call, monitor_, context.limits)),
+        origin_(OriginOf(*call, monitor_, context.limits.default_deadline)),
         call_(call),
         reply_(reply) {}
 

@@ -33,8 +33,8 @@ def _compile_protos():
     """Our protos as Python modules. The Open Inference Protocol comes from tritonclient: both would register the same names."""
     folder = tempfile.TemporaryDirectory(prefix="attnd-protos-")
     atexit.register(folder.cleanup)
-    files = ["attnd/v1/types.proto", "attnd/v1/attention.proto", "attnd/v1/tasks.proto", "attnd/v1/attnd.proto",
-             "google/rpc/status.proto", "google/rpc/error_details.proto"]
+    files = ["attnd/v1/types.proto", "attnd/v1/attention.proto", "attnd/v1/tasks.proto", "attnd/v1/generation.proto",
+             "attnd/v1/attnd.proto", "google/rpc/status.proto", "google/rpc/error_details.proto"]
     arguments = ["protoc", f"-I{SOURCE / 'proto'}", f"--python_out={folder.name}", f"--grpc_python_out={folder.name}"]
     # The well-known types that error_details.proto imports are grpc_tools' own.
     arguments.insert(2, f"-I{pathlib.Path(protoc.__file__).parent / '_proto'}")
@@ -47,7 +47,7 @@ def _compile_protos():
 
 
 _compile_protos()
-from attnd.v1 import attention_pb2, attnd_pb2, attnd_pb2_grpc, tasks_pb2, types_pb2  # noqa: E402
+from attnd.v1 import attention_pb2, attnd_pb2, attnd_pb2_grpc, generation_pb2, tasks_pb2, types_pb2  # noqa: E402
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
 
 

@@ -64,7 +64,7 @@ TEST(GenerationSchedulerTest, SharesStoredBeginnings) {
   KvCache cache(20);
   GenerationScheduler scheduler({}, cache);
   auto a = Sequence(40, 0), b = Sequence(40, 0), c = Sequence(40, 0);
-  c->share = false;
+  c->share_tokens = 0;
   scheduler.Add(a.get());
   EXPECT_EQ(Step(scheduler), 40);
   scheduler.Add(b.get());
@@ -100,8 +100,34 @@ TEST(GenerationSchedulerTest, WhatCanNeverFitIsRefused) {
               testing::HasSubstr("65 tokens of prompt and answer, the cache has room for 64"));
 }
 
-// Random arrivals, lengths, cancels and pool sizes with a model that needs no time: everything that is not cancelled
-// finishes, in bounded steps; nobody starves; pages add up after every step.
+TEST(GenerationSchedulerTest, ThePausedGiveTheirPagesAndTheirPlace) {
+  KvCache cache(6);
+  GenerationScheduler scheduler({.max_sequences = 1}, cache);
+  auto a = Sequence(50, 0), b = Sequence(60, 1000);
+  scheduler.Add(a.get());
+  Step(scheduler);
+  scheduler.Add(b.get());
+  EXPECT_EQ(Step(scheduler), 1);  // one at a time
+  a->paused = true;
+  EXPECT_EQ(scheduler.running(), 0);
+  EXPECT_EQ(Step(scheduler), 60);
+  EXPECT_EQ(a->preemptions, 1);
+  EXPECT_EQ(b->preemptions, 0);
+  b->paused = true;
+  EXPECT_EQ(Step(scheduler), 0);
+  EXPECT_EQ(scheduler.waiting(), 1);
+  EXPECT_EQ(scheduler.waiting_tokens(), 52);
+  a->paused = false;
+  EXPECT_GT(Step(scheduler), 0);  // a again, with b's pages
+  EXPECT_EQ(b->preemptions, 1);
+  scheduler.Remove(a.get());
+  scheduler.Remove(b.get());
+  EXPECT_EQ(cache.used(), 0);
+  EXPECT_EQ(scheduler.waiting_tokens(), 0);
+}
+
+// Random arrivals, lengths, cancels, pauses and pool sizes with a model that needs no time: everything that is not
+// cancelled finishes, in bounded steps; nobody starves; pages add up after every step.
 TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
   for (uint32_t seed = 0; seed < 60; ++seed) {
     std::mt19937 random(seed);
@@ -123,7 +149,7 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
         const int most = cache.pages() * KvCache::kTokens;
         const int prompt = 1 + pick(std::min(most - 1, 200));
         Life life{Sequence(prompt, pick(2) * 500), static_cast<size_t>(prompt + 1 + pick(std::min(most - prompt, 60)))};
-        life.sequence->share = pick(4) != 0;
+        if (pick(4) == 0) life.sequence->share_tokens = pick(40);
         life.sequence->chunk_tokens = 1 + pick(80);
         ASSERT_TRUE(scheduler.Check(static_cast<int>(life.end)).ok());
         scheduler.Add(life.sequence.get());
@@ -136,19 +162,23 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
         lives.erase(lives.begin() + static_cast<std::ptrdiff_t>(i));
         ++cancelled;
       }
+      const bool pausing = seed % 2 == 1;
+      if (pausing && !lives.empty()) lives[pick(static_cast<int>(lives.size()))].sequence->paused = pick(2) == 0;
+      const bool idle = std::all_of(lives.begin(), lives.end(), [](const Life& l) { return l.sequence->paused; });
       const std::vector<ScheduledWork> plan = scheduler.Plan();
-      ASSERT_EQ(plan.empty(), lives.empty()) << "seed " << seed << " step " << step;
+      ASSERT_EQ(plan.empty(), idle) << "seed " << seed << " step " << step;
       int rows = 0, decoding = 0;
       for (const ScheduledWork& work : plan) {
         ASSERT_EQ(work.begin, work.sequence->pages.stored);
         ASSERT_GT(work.count, 0);
+        ASSERT_FALSE(work.sequence->paused);
         ASSERT_LE(work.count, work.sequence->chunk_tokens);
         ASSERT_LE(KvCache::PagesFor(work.begin + work.count), static_cast<int>(work.sequence->pages.table.size()));
         rows += work.count;
         if (work.sequence->pending() == 1) ++decoding;
       }
       ASSERT_LE(rows, options.step_tokens);
-      ASSERT_LE(scheduler.running(), options.max_sequences);
+      ASSERT_TRUE(pausing || scheduler.running() <= options.max_sequences);
       scheduler.Done();
       for (const ScheduledWork& work : plan) {
         if (work.begin + work.count == static_cast<int>(work.sequence->ids.size())) {
@@ -167,6 +197,7 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
     }
     EXPECT_EQ(finished + cancelled, 60);
     EXPECT_EQ(cache.used(), 0);
+    EXPECT_EQ(scheduler.waiting_tokens(), 0);
   }
 }
 

@@ -290,15 +290,15 @@ TEST_P(RequestTest, CheckNamesFieldValueAndLimit) {
     spoil(request);
     return std::string(generator.Check(request).message());
   };
-  EXPECT_THAT(message([](auto& r) { r.prompt.clear(); }), HasSubstr("the prompt has 0 tokens"));
+  EXPECT_THAT(message([](auto& r) { r.prompt.clear(); }), HasSubstr("prompt has 0 tokens"));
   EXPECT_THAT(message([](auto& r) { r.prompt.assign(512, 1); }), HasSubstr("512 tokens, the model's context is 512"));
-  EXPECT_THAT(message([](auto& r) { r.prompt[3] = 800; }), HasSubstr("prompt token 3 has id 800"));
+  EXPECT_THAT(message([](auto& r) { r.prompt[3] = 800; }), HasSubstr("prompt has id 800 at token 3"));
   EXPECT_THAT(message([](auto& r) { r.max_tokens = -1; }), HasSubstr("max_tokens is -1"));
   EXPECT_THAT(message([](auto& r) { r.min_tokens = 25; }), HasSubstr("min_tokens is 25"));
   EXPECT_THAT(message([](auto& r) { r.logprobs = 21; }), HasSubstr("logprobs is 21"));
-  EXPECT_THAT(message([](auto& r) { r.stop_strings = {""}; }), HasSubstr("a stop string has 0 bytes"));
-  EXPECT_THAT(message([](auto& r) { r.stop_strings.assign(17, "x"); }), HasSubstr("at most 16 stop strings"));
-  EXPECT_THAT(message([](auto& r) { r.stop_ids = {-5}; }), HasSubstr("stop id -5"));
+  EXPECT_THAT(message([](auto& r) { r.stop_strings = {""}; }), HasSubstr("stop has a string of 0 bytes"));
+  EXPECT_THAT(message([](auto& r) { r.stop_strings.assign(17, "x"); }), HasSubstr("stop has 17 strings, at most 16"));
+  EXPECT_THAT(message([](auto& r) { r.stop_ids = {-5}; }), HasSubstr("stop_ids has -5"));
   EXPECT_THAT(message([](auto& r) { r.sampling.temperature = -1; }), HasSubstr("temperature is -1"));
   Generator small(*decoder, *tokenizer, team, Options(1));
   EXPECT_THAT(small.Check(Request(0)).message(),

@@ -138,6 +138,40 @@ TEST_F(RepositoryTest, WithoutARepositoryNothingIsLoaded) {
   EXPECT_THAT(status.error_message(), testing::HasSubstr("--model-repository"));
 }
 
+TEST_F(RepositoryTest, ADecoderIsUnloadedWhileItGenerates) {
+  Add("decoder", "llama");
+  fs::create_directories(folder_ / "several");
+  std::ofstream(folder_ / "several" / "a.gguf") << "";
+  std::ofstream(folder_ / "several" / "b.gguf") << "";
+  Begin();
+  EXPECT_THAT(Index().at("several"), testing::HasSubstr("several .gguf files"));
+  EXPECT_EQ(Health("decoder"), grpc::health::v1::HealthCheckResponse::SERVING);
+  v1::GenerateRequest request;
+  request.set_model("decoder");
+  request.mutable_input_ids()->add_ids(5);
+  request.mutable_options()->set_max_tokens(400);
+  request.mutable_options()->set_ignore_eos(true);
+  request.mutable_options()->set_n(16);
+  request.mutable_options()->set_logprobs(20);  // more than any window holds
+  grpc::ClientContext context;
+  auto reader = stub_->Generate(&context, request);
+  v1::GenerateResponse event;
+  ASSERT_TRUE(reader->Read(&event));
+  std::weak_ptr<GenerationRunner> runner = server_->context().models.Find("decoder")->decoder;
+  EXPECT_TRUE(Unload("decoder").ok());
+  grpc::ClientContext of_late;
+  auto late = stub_->Generate(&of_late, request);
+  EXPECT_FALSE(late->Read(&event));
+  EXPECT_EQ(late->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
+  while (reader->Read(&event)) {
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(event.summary().generated_tokens(), 6400u);
+  EXPECT_TRUE(Eventually([&] { return runner.expired(); }));
+  EXPECT_TRUE(Load("decoder").ok());
+  EXPECT_TRUE(EmbedWith("first").ok());
+}
+
 // Callers see no failure while a model is loaded again and again, and another comes and goes.
 TEST_F(RepositoryTest, TrafficIsNotDisturbed) {
   Add("second", "bert");

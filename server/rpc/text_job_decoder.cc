@@ -1,0 +1,73 @@
+// How a TextJob's sequences go through a decoder: each is a prompt that is read and not answered.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "server/ops/status.h"
+#include "server/rpc/text_job.h"
+
+namespace attnd {
+
+// One sequence, as the generator sees it.
+class TextJob::Reading : public GenerationListener {
+ public:
+  Reading(TextJob& job, TextSequence& sequence) : job_(job), sequence_(sequence) {}
+
+  bool Wanted() override { return !job_.ticket_.Abandoned(job_.context_.batcher.Now()); }
+  void OnStart() override { started_at_ = job_.context_.batcher.Now(); }
+  void OnToken(const GeneratedToken&) override {}
+  void OnEnd(GenerationSummary summary) override {
+    const absl::Time now = job_.context_.batcher.Now();
+    absl::Status status = summary.status;
+    if (summary.reason == FinishReason::kCancelled) {
+      status = job_.ticket_.Abandonment(now);
+      if (status.ok()) status = absl::UnavailableError("the model is being stopped");
+    }
+    if (status.ok()) TakeHidden(summary.hidden);
+    job_.SequenceFinished({.started = started_at_, .finished = now}, status);  // the job may be gone
+  }
+
+ private:
+  void TakeHidden(const std::vector<float>& hidden) const {
+    if (sequence_.embedding == nullptr) return;
+    double squares = 0;
+    for (const float h : hidden) squares += double{h} * h;
+    const bool normalize = sequence_.normalize.value_or(false) && squares > 0;
+    const float scale = normalize ? static_cast<float>(1 / std::sqrt(squares)) : 1.0f;
+    std::transform(hidden.begin(), hidden.end(), sequence_.embedding, [scale](float h) { return scale * h; });
+  }
+
+  TextJob& job_;
+  TextSequence& sequence_;
+  absl::Time started_at_ = absl::InfiniteFuture();
+};
+
+absl::Status TextJob::CheckPrompt(const TextSequence& sequence) const {
+  GenerationRequest request;
+  request.prompt = sequence.encoding.ids;
+  request.max_tokens = 0;
+  absl::Status status = model_->decoder->generator().Check(request);
+  // "prompt has 0 tokens": what the field is called is the caller's to say.
+  constexpr absl::string_view kPrompt = "prompt ";
+  if (absl::StartsWith(status.message(), kPrompt)) {
+    status = absl::Status(status.code(), status.message().substr(kPrompt.size()));
+  }
+  return status;
+}
+
+absl::Status TextJob::SubmitToDecoder() {
+  std::vector<Generation> readings;
+  readings.reserve(sequences_.size());
+  for (TextSequence& sequence : sequences_) {
+    GenerationRequest request;
+    request.prompt = sequence.encoding.ids;
+    request.max_tokens = 0;
+    if (sequence.embedding != nullptr) request.hidden = sequence.pooling;
+    readings.push_back({std::move(request), std::make_shared<Reading>(*this, sequence)});
+  }
+  return model_->decoder->generator().SubmitAll(std::move(readings), /*after_first=*/false);
+}
+
+}  // namespace attnd
