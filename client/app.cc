@@ -75,6 +75,7 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
   AddFillMask(app, context);
   AddGenerate(app, context);
   AddChat(app, context);
+  AddTrace(app, context);
   AddScore(app, context);
   AddAttend(app, context);
   AddHeads(app, context);

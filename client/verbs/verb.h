@@ -55,6 +55,7 @@ void AddTokenClassify(CLI::App& app, VerbContext& context);
 void AddFillMask(CLI::App& app, VerbContext& context);
 void AddGenerate(CLI::App& app, VerbContext& context);
 void AddChat(CLI::App& app, VerbContext& context);
+void AddTrace(CLI::App& app, VerbContext& context);
 void AddScore(CLI::App& app, VerbContext& context);
 void AddAttend(CLI::App& app, VerbContext& context);
 void AddHeads(CLI::App& app, VerbContext& context);
