@@ -12,11 +12,12 @@ namespace {
 
 constexpr char kFooter[] = R"(Examples:
   attn embed --similarity "A cat sat on the mat." "A kitten rests on a rug."
+  attn generate "The capital of France is" --temperature 0 --max-tokens 16
   attn attend "The cat sat on the mat because it was tired." --head L3H7
   attn heads "The cat sat on the mat because it was tired." --from it --to cat
   attn stats
 
-Exit codes: 0 fine, 1 some input failed, 2 usage, 3 server unreachable.)";
+Exit codes: 0 fine, 1 some input failed, 2 usage, 3 server unreachable, 130 stopped by Ctrl-C.)";
 
 // Letters to insert, delete or change between two words.
 size_t Distance(const std::string& a, const std::string& b) {
@@ -51,7 +52,7 @@ std::string UsageFault(const CLI::App& app, const CLI::Error& error) {
 }  // namespace
 
 int RunAttn(const std::vector<std::string>& arguments, Io& io) {
-  CLI::App app("attn: embeddings and attention maps from an attnd server", "attn");
+  CLI::App app("attn: embeddings, generated text and attention maps from an attnd server", "attn");
   VerbContext context(io);
   app.set_version_flag("--version", "attn " ATTND_VERSION);
   app.footer(kFooter);
@@ -59,9 +60,10 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
   app.add_option("--address", context.channel.address, "Server: host:port or unix:PATH")
       ->envname("ATTN_ADDRESS")
       ->capture_default_str();
-  app.add_option("--timeout", context.channel.timeout_s, "Seconds that a call may take")
-      ->check(CLI::Range(0.001, 86400.0))
-      ->capture_default_str();
+  const CLI::Option* timeout = app.add_option("--timeout", context.channel.timeout_s,
+                                              "Seconds that a call may take; generations: no limit if unset")
+                                   ->check(CLI::Range(0.001, 86400.0))
+                                   ->capture_default_str();
   std::string color = "auto";
   app.add_option("--color", color, "auto, always, never; NO_COLOR is honoured")
       ->check(CLI::IsMember({"auto", "always", "never"}))
@@ -71,6 +73,10 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
   AddRerank(app, context);
   AddTokenClassify(app, context);
   AddFillMask(app, context);
+  AddGenerate(app, context);
+  AddChat(app, context);
+  AddTrace(app, context);
+  AddScore(app, context);
   AddAttend(app, context);
   AddHeads(app, context);
   AddTokenize(app, context);
@@ -94,6 +100,7 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
     io.err << "attn: " << UsageFault(app, error) << "\nattn: see attn --help, or attn VERB --help\n";
     return kExitUsage;
   }
+  context.channel.timeout_given = timeout->count() > 0;
   ApplyColorMode(io, color);
   const int code = context.run();
   io.out.flush();

@@ -55,6 +55,10 @@ void Client::Prepare(grpc::ClientContext& context) const {
                        std::chrono::milliseconds(static_cast<int64_t>(options_.timeout_s * 1000)));
 }
 
+void Client::PrepareGeneration(grpc::ClientContext& context) const {
+  if (options_.timeout_given) Prepare(context);
+}
+
 bool Client::Unreachable(const grpc::Status& status) const {
   if (status.error_code() != grpc::StatusCode::UNAVAILABLE &&
       status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) {

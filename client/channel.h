@@ -14,6 +14,7 @@ namespace attnd {
 struct ChannelOptions {
   std::string address = "127.0.0.1:50051";  // host:port, unix:PATH, or any target that gRPC resolves
   double timeout_s = 60;                    // of one call; streams without end have none
+  bool timeout_given = false;               // by the user: then it holds for generations, too
   bool own_connection = false;              // not shared with other clients of this process
 };
 
@@ -22,6 +23,7 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;  // some input failed, or the server said no
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitUnreachable = 3;
+inline constexpr int kExitInterrupted = 130;  // by Ctrl-C, as shells count it
 
 // Constant after construction. Thread-safe.
 //
@@ -36,6 +38,8 @@ class Client {
   v1::Attnd::Stub& stub() const { return *stub_; }
   // Sets the deadline of options.timeout_s.
   void Prepare(grpc::ClientContext& context) const;
+  // For a generation, whose length nobody knows: a deadline only where the user gave one.
+  void PrepareGeneration(grpc::ClientContext& context) const;
 
   // Whether `status` means that no server was reached, rather than what one said.
   bool Unreachable(const grpc::Status& status) const;

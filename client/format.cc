@@ -18,8 +18,8 @@ size_t CharacterBytes(absl::string_view text, size_t i) {
   return std::min(bytes, text.size() - i);
 }
 
-// Without what a terminal would take as a command: control characters, C1 ones included.
-std::string Printable(absl::string_view text) {
+// Without what a terminal would take as a command: control characters, C1 ones included. `kept` are let through.
+std::string Printable(absl::string_view text, absl::string_view kept = "") {
   std::string clean;
   clean.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
@@ -28,7 +28,8 @@ std::string Printable(absl::string_view text) {
     const bool control = lead < 0x20 || lead == 0x7F ||
                          (bytes == 2 && lead == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0) ||
                          (bytes == 1 && lead >= 0x80);
-    absl::StrAppend(&clean, control ? " " : text.substr(i, bytes));
+    const bool shown = !control || kept.find(text[i]) != absl::string_view::npos;
+    absl::StrAppend(&clean, shown ? text.substr(i, bytes) : " ");
     i += bytes;
   }
   return clean;
@@ -81,6 +82,8 @@ std::string Fit(absl::string_view text, int width) {
   }
   return width > 0 ? fit + "…" : "";
 }
+
+std::string TerminalText(absl::string_view text) { return Printable(text, "\n\t"); }
 
 std::string PadRight(absl::string_view text, int width) {
   std::string fit = Fit(text, width);

@@ -25,6 +25,8 @@ int Width(absl::string_view text);
 // At most `width` columns; cut texts end in "…". Control characters and line breaks become spaces, so that a text
 // cannot drive the terminal.
 std::string Fit(absl::string_view text, int width);
+// `text` with line breaks and tabs, without what else would drive a terminal.
+std::string TerminalText(absl::string_view text);
 // Fit, then padded to exactly `width` columns.
 std::string PadRight(absl::string_view text, int width);
 std::string PadLeft(absl::string_view text, int width);

@@ -14,13 +14,13 @@
 namespace attnd {
 namespace {
 
-int Columns() {
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  int columns = 0;
-  const char* text = std::getenv("COLUMNS");
-  if (text != nullptr && absl::SimpleAtoi(text, &columns) && columns > 0) return std::min(columns, 10'000);
-  return 80;
+// What the terminal says, else the variable, else `otherwise`.
+int Extent(int terminal, const char* variable, int otherwise) {
+  if (terminal > 0) return terminal;
+  int extent = 0;
+  const char* text = std::getenv(variable);
+  if (text != nullptr && absl::SimpleAtoi(text, &extent) && extent > 0) return std::min(extent, 10'000);
+  return otherwise;
 }
 
 }  // namespace
@@ -42,7 +42,10 @@ Io SystemIo() {
   io.in_terminal = isatty(STDIN_FILENO) != 0;
   io.out_terminal = isatty(STDOUT_FILENO) != 0;
   io.err_terminal = isatty(STDERR_FILENO) != 0;
-  io.columns = Columns();
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) size = {};
+  io.columns = Extent(size.ws_col, "COLUMNS", 80);
+  io.rows = Extent(size.ws_row, "LINES", 24);
   return io;
 }
 

@@ -19,6 +19,7 @@ struct Io {
   bool out_terminal = false;
   bool err_terminal = false;
   int columns = 80;  // of the terminal, or of $COLUMNS, else 80
+  int rows = 24;     // of the terminal, or of $LINES, else 24
   Colors colors = Colors::kNone;
 };
 

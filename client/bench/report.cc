@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "client/format.h"
 #include "client/render/heads.h"
 #include "client/render/palette.h"
@@ -16,44 +17,44 @@ namespace {
 
 // The figures of a report by name, in the order in which they are shown.
 std::vector<std::pair<std::string, double>> Figures(const BenchReport& report) {
-  std::vector<std::pair<std::string, double>> figures = {
-      {"calls_per_s", report.calls_per_s}, {"texts_per_s", report.texts_per_s}, {"tokens_per_s", report.tokens_per_s}};
-  const auto add = [&](const std::string& name, const Percentiles& p) {
+  std::vector<std::pair<std::string, double>> figures = report.rates;
+  for (const BenchTime& time : report.times) {
+    const Percentiles& p = time.percentiles;
     for (const auto& [suffix, value] :
          {std::pair("mean", p.mean), std::pair("p50", p.p50), std::pair("p90", p.p90), std::pair("p95", p.p95),
           std::pair("p99", p.p99), std::pair("p999", p.p999), std::pair("max", p.maximum)}) {
-      figures.emplace_back(absl::StrCat(name, "_", suffix, "_ms"), value);
+      figures.emplace_back(absl::StrCat(time.name, "_", suffix, "_ms"), value);
     }
-  };
-  add("latency", report.latency_ms);
-  for (const auto& [name, percentiles] : report.stages_ms) add(name, percentiles);
+  }
   return figures;
 }
 
+std::string Spaced(const std::string& name) { return absl::StrReplaceAll(name, {{"_per_", "/"}, {"_", " "}}); }
+
 std::vector<std::vector<std::string>> Rows(const BenchReport& report) {
   std::vector<std::vector<std::string>> rows = {{"ms", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}};
-  const auto add = [&](const std::string& name, const Percentiles& p) {
-    rows.push_back({name});
+  for (const BenchTime& time : report.times) {
+    const Percentiles& p = time.percentiles;
+    rows.push_back({Spaced(time.name)});
     for (const double value : {p.mean, p.p50, p.p90, p.p95, p.p99, p.p999, p.maximum}) {
       rows.back().push_back(Milliseconds(value));
     }
-  };
-  add("latency", report.latency_ms);
-  for (const auto& [name, percentiles] : report.stages_ms) add(name, percentiles);
+  }
   return rows;
 }
 
 std::string Headline(const BenchReport& report) {
-  std::string errors;
+  std::string rates, errors;
+  for (const auto& [name, value] : report.rates) {
+    absl::StrAppend(&rates, rates.empty() ? "" : ", ", Milliseconds(value), " ", Spaced(name));
+  }
   uint64_t failed = 0;
   for (const auto& [code, count] : report.errors) {
     absl::StrAppend(&errors, errors.empty() ? " (" : ", ", code, " ", Thousands(count));
     failed += count;
   }
-  return absl::StrFormat("%s calls/s, %s texts/s, %s tokens/s; %s in %.1f s, %s%s%s", Milliseconds(report.calls_per_s),
-                         Milliseconds(report.texts_per_s), Milliseconds(report.tokens_per_s),
-                         Count(report.calls, "call"), report.seconds, Thousands(failed), " failed",
-                         errors.empty() ? "" : errors + ")");
+  return absl::StrFormat("%s; %s in %.1f s, %s failed%s", rates, Count(report.calls, "call"), report.seconds,
+                         Thousands(failed), errors.empty() ? "" : errors + ")");
 }
 
 }  // namespace
@@ -78,6 +79,7 @@ BenchReport MakeReport(const LoadSettings& settings, const LoadResult& result) {
                                   : absl::StrCat("closed loop, ", Count(settings.concurrency, "caller"), ", ",
                                                  Count(settings.texts_per_call, "text"), " a call");
   report.seconds = result.seconds;
+  report.histogram = "latency of a call, ms";
   double tokens = 0;
   const char* const names[] = {"validate", "tokenise", "queue", "compute", "respond", "transport"};
   std::vector<std::vector<double>> stages(std::size(names));
@@ -88,29 +90,48 @@ BenchReport MakeReport(const LoadSettings& settings, const LoadResult& result) {
     }
     ++report.calls;
     tokens += static_cast<double>(sample.tokens);
-    report.latencies_ms.push_back(sample.latency_ms);
+    report.samples_ms.push_back(sample.latency_ms);
     const v1::Timings& t = sample.server;
     const double values[] = {t.validate_ns() / 1e6, t.tokenise_ns() / 1e6,
                              t.queue_ns() / 1e6,    t.compute_ns() / 1e6,
                              t.respond_ns() / 1e6,  std::max(0.0, sample.latency_ms - t.total_ns() / 1e6)};
     for (size_t i = 0; i < std::size(names); ++i) stages[i].push_back(values[i]);
   }
-  report.latency_ms = PercentilesOf(report.latencies_ms);
-  for (size_t i = 0; i < std::size(names); ++i) report.stages_ms.emplace_back(names[i], PercentilesOf(stages[i]));
-  if (result.seconds > 0) {
-    report.calls_per_s = static_cast<double>(report.calls) / result.seconds;
-    report.texts_per_s = report.calls_per_s * settings.texts_per_call;
-    report.tokens_per_s = tokens / result.seconds;
-  }
+  report.times.push_back({"latency", PercentilesOf(report.samples_ms), true});
+  for (size_t i = 0; i < std::size(names); ++i) report.times.push_back({names[i], PercentilesOf(stages[i])});
+  const double seconds = std::max(result.seconds, 1e-9), calls_per_s = static_cast<double>(report.calls) / seconds;
+  report.rates = {{"calls_per_s", calls_per_s},
+                  {"texts_per_s", calls_per_s * settings.texts_per_call},
+                  {"tokens_per_s", tokens / seconds}};
+  return report;
+}
+
+BenchReport MakeReport(const GenerateSettings& settings, GenerateResult result) {
+  BenchReport report;
+  report.load = absl::StrCat("closed loop, ", Count(settings.concurrency, "caller"), ", prompts of ",
+                             Count(settings.prompt_tokens, "token"), ", answers of ", settings.answer_tokens);
+  report.seconds = result.seconds;
+  report.calls = result.answers_ms.size();
+  for (const auto& [code, count] : result.errors) report.errors[CodeName(code)] = count;
+  const double seconds = std::max(result.seconds, 1e-9);
+  report.rates = {
+      {"tokens_per_s", static_cast<double>(result.tokens) / seconds},
+      {"prompt_tokens_per_s", static_cast<double>(result.first_token_ms.size()) * settings.prompt_tokens / seconds},
+      {"answers_per_s", static_cast<double>(report.calls) / seconds}};
+  report.times = {{"first_token", PercentilesOf(result.first_token_ms), true},
+                  {"inter_token", PercentilesOf(result.inter_token_ms), true},
+                  {"answer", PercentilesOf(result.answers_ms), true}};
+  report.histogram = "between tokens, ms";
+  report.samples_ms = std::move(result.inter_token_ms);
   return report;
 }
 
 std::string ReportTable(const BenchReport& report, const Io& io) {
   std::string out =
       absl::StrCat(Bold(report.load, io.colors), "\n", Headline(report), "\n\n", Table(Rows(report), {0}));
-  if (!report.latencies_ms.empty()) {
-    absl::StrAppend(&out, "\nlatency of a call, ms\n",
-                    LatencyHistogram(report.latencies_ms, 14, std::clamp(io.columns - 32, 10, 60), !io.out_terminal));
+  if (!report.samples_ms.empty()) {
+    absl::StrAppend(&out, "\n", report.histogram, "\n",
+                    LatencyHistogram(report.samples_ms, 14, std::clamp(io.columns - 32, 10, 60), !io.out_terminal));
   }
   return out;
 }
@@ -155,7 +176,10 @@ absl::StatusOr<std::string> CompareReports(const std::string& json, const BenchR
   }
   std::vector<std::vector<std::string>> rows = {{"", "before", "now", "change"}};
   for (const auto& [name, value] : Figures(now)) {
-    const bool shown = name.starts_with("latency_") || name.ends_with("_per_s") || name.ends_with("_p50_ms");
+    const bool whole = std::any_of(now.times.begin(), now.times.end(), [&name = name](const BenchTime& time) {
+      return time.compared && name.starts_with(time.name + "_");
+    });
+    const bool shown = whole || name.ends_with("_per_s") || name.ends_with("_p50_ms");
     const auto found = earlier["figures"].find(name);
     if (!shown || found == earlier["figures"].end() || !found->is_number()) continue;
     const double before = found->get<double>();

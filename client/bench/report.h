@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/bench/generate_load.h"
 #include "client/bench/load.h"
 #include "client/io.h"
 
@@ -19,19 +20,28 @@ struct Percentiles {
 // Linear between the two nearest values; all 0 without values. Sorts.
 Percentiles PercentilesOf(std::vector<double>& values);
 
+// A time that was measured many times over.
+struct BenchTime {
+  std::string name;  // "latency", "first_token"; in milliseconds
+  Percentiles percentiles;
+  bool compared = false;  // whole by CompareReports, not its median alone
+};
+
 struct BenchReport {
   std::string load;  // "closed loop, 8 callers, 1 text a call"
   double seconds = 0;
-  uint64_t calls = 0;                      // that were answered well: all figures are of these
-  std::map<std::string, uint64_t> errors;  // by code
-  double calls_per_s = 0, texts_per_s = 0, tokens_per_s = 0;
-  Percentiles latency_ms;
-  // Of the server's stages; "transport" is the client's time less the server's whole one.
-  std::vector<std::pair<std::string, Percentiles>> stages_ms;
-  std::vector<double> latencies_ms;  // sorted
+  uint64_t calls = 0;                                 // that were answered well: all figures are of these
+  std::map<std::string, uint64_t> errors;             // by code
+  std::vector<std::pair<std::string, double>> rates;  // "calls_per_s"
+  std::vector<BenchTime> times;
+  std::string histogram;           // what `samples_ms` are of
+  std::vector<double> samples_ms;  // sorted
 };
 
+// The call's latency and the server's stages; "transport" is the client's time less the server's whole one.
 BenchReport MakeReport(const LoadSettings& settings, const LoadResult& result);
+// Times to the first token, between tokens, and of whole answers.
+BenchReport MakeReport(const GenerateSettings& settings, GenerateResult result);
 
 std::string ReportTable(const BenchReport& report, const Io& io);  // with a histogram
 std::string ReportMarkdown(const BenchReport& report);

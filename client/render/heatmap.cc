@@ -169,19 +169,21 @@ std::string Heatmap(const Matrix& matrix, const std::vector<std::string>& row_la
   return out;
 }
 
-std::string Legend(double maximum, const Io& io) {
+std::string ScaleBar(double maximum, int cells, const Io& io) {
   std::string bar;
-  constexpr int kCells = 20;
-  for (int i = 0; i < kCells; ++i) {
-    const double level = (i + 0.5) / kCells;
+  for (int i = 0; i < cells; ++i) {
+    const double level = (i + 0.5) / cells;
     if (io.colors == Colors::kNone) {
       bar.push_back(Shade(level));
     } else {
       absl::StrAppend(&bar, Background(PaletteColor(level), io.colors), " ");
     }
   }
-  return absl::StrFormat("0 %s%s %.2f  %s\n", bar, Reset(io.colors), maximum,
-                         Dim("rows ask, columns answer", io.colors));
+  return absl::StrFormat("0 %s%s %.2f", bar, Reset(io.colors), maximum);
+}
+
+std::string Legend(double maximum, const Io& io) {
+  return absl::StrCat(ScaleBar(maximum, 20, io), "  ", Dim("rows ask, columns answer", io.colors), "\n");
 }
 
 std::string SmallMultiples(const std::vector<HeadMap>& maps, const std::vector<std::string>& names, int per_line,

@@ -33,6 +33,8 @@ std::vector<std::string> CellLines(const Matrix& matrix, const HeatmapPlan& plan
 std::string Heatmap(const Matrix& matrix, const std::vector<std::string>& row_labels,
                     const std::vector<std::string>& column_labels, const Io& io);
 
+// "0 ▕      ▏ 0.41": the palette in `cells` columns; 7 more for the numbers.
+std::string ScaleBar(double maximum, int cells, const Io& io);
 // "0 ▕      ▏ 0.41   weight; rows ask, columns answer". One line.
 std::string Legend(double maximum, const Io& io);
 

@@ -94,6 +94,7 @@ ServerStats Summarize(const Scrape& now, const Scrape* earlier, double seconds, 
     stats.refused.emplace_back(reason, now.Sum("attnd_rejected_total", {{"reason", reason}}));
   }
   stats.models = now.Values("attnd_model_info", "model");
+  stats.generation = SummarizeGeneration(now, earlier, stats.seconds);
   return stats;
 }
 
@@ -116,6 +117,7 @@ std::string StatsText(const ServerStats& stats, const std::string& title, const 
     if (bars) rows.back().push_back(Bar(longest > 0 ? stage.mean_ms / longest : 0, 24, !io.out_terminal));
   }
   absl::StrAppend(&out, Table(rows, {0, 6}), "\n");
+  if (stats.generation) absl::StrAppend(&out, GenerationText(*stats.generation), "\n");
   absl::StrAppend(&out, "refused    ");
   if (stats.refused.empty()) absl::StrAppend(&out, "none");
   for (size_t i = 0; i < stats.refused.size(); ++i) {
@@ -138,20 +140,21 @@ std::string StatsJson(const ServerStats& stats) {
                           {"mean_ms", stage.mean_ms}};
   }
   for (const auto& [reason, count] : stats.refused) refused[reason] = count;
-  const nlohmann::json json = {{"seconds", stats.seconds},
-                               {"requests_per_s", stats.requests_per_s},
-                               {"errors_per_s", stats.errors_per_s},
-                               {"tokens_per_s", stats.tokens_per_s},
-                               {"batch_tokens", stats.batch_tokens},
-                               {"batch_texts", stats.batch_texts},
-                               {"queue_tokens", stats.queue_tokens},
-                               {"queue_texts", stats.queue_texts},
-                               {"queue_oldest_ms", stats.queue_oldest_ms},
-                               {"connections", stats.connections},
-                               {"resident_bytes", stats.resident_bytes},
-                               {"stages", stages},
-                               {"refused", refused},
-                               {"models", stats.models}};
+  nlohmann::json json = {{"seconds", stats.seconds},
+                         {"requests_per_s", stats.requests_per_s},
+                         {"errors_per_s", stats.errors_per_s},
+                         {"tokens_per_s", stats.tokens_per_s},
+                         {"batch_tokens", stats.batch_tokens},
+                         {"batch_texts", stats.batch_texts},
+                         {"queue_tokens", stats.queue_tokens},
+                         {"queue_texts", stats.queue_texts},
+                         {"queue_oldest_ms", stats.queue_oldest_ms},
+                         {"connections", stats.connections},
+                         {"resident_bytes", stats.resident_bytes},
+                         {"stages", stages},
+                         {"refused", refused},
+                         {"models", stats.models}};
+  if (stats.generation) json["generation"] = GenerationJson(*stats.generation);
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

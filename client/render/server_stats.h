@@ -2,11 +2,13 @@
 #ifndef ATTND_CLIENT_RENDER_SERVER_STATS_H_
 #define ATTND_CLIENT_RENDER_SERVER_STATS_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "client/io.h"
 #include "client/metrics_text.h"
+#include "client/render/generation_stats.h"
 
 namespace attnd {
 
@@ -25,6 +27,7 @@ struct ServerStats {
   std::vector<StageStats> stages;                                 // validate to respond, then the whole call
   std::vector<std::pair<std::string, double>> refused;  // since the server's start, by reason; only those above 0
   std::vector<std::string> models;
+  std::optional<GenerationStats> generation;  // where there are decoders
 };
 
 // Since `earlier`, `seconds` ago; null: since the server's start, by process_start_time_seconds and `now_unix_s`.

@@ -1,11 +1,13 @@
 // attn bench: how fast the server answers.
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/bench/generate_load.h"
 #include "client/bench/load.h"
 #include "client/bench/report.h"
 #include "client/bench/texts.h"
@@ -22,9 +24,11 @@ constexpr char kExamples[] = R"(  attn bench
   attn bench --rate 200 --save before.json
   attn bench --rate 200 --compare before.json
   attn bench --file sentences.txt -o md
+  attn bench --generate --concurrency 16 --prompt-tokens 182 --answer-tokens 64
 
 Closed loop: each caller waits for its answer. With --rate, calls arrive as a Poisson process and latency counts from when a
-call was due. transport: the client's time less the server's.)";
+call was due. transport: the client's time less the server's. With --generate: greedy answers of one length to prompts of one
+length, all different; answers under way at the end count with the tokens they had.)";
 
 struct BenchOptions {
   LoadSettings load;
@@ -36,14 +40,18 @@ struct BenchOptions {
   std::string save;
   std::string compare;
   std::string attention = "none";
+  bool generate = false;
+  GenerateSettings generation;
 };
 
-// What "--attention" asks of every text, beside its vector.
-std::optional<v1::AttentionSpec> BenchAttention(const std::string& kind) {
+// What "--attention" asks of every text beside its vector, or of every token.
+template <typename Spec>
+std::optional<Spec> BenchAttention(const std::string& kind) {
   if (kind == "none") return std::nullopt;
-  v1::AttentionSpec spec;
+  Spec spec;
   spec.set_content(kind == "statistics" ? v1::ATTENTION_CONTENT_STATISTICS : v1::ATTENTION_CONTENT_MAPS);
   if (kind == "one") spec.set_select("L0H0");
+  if (kind == "layer") spec.set_select("L0H*");
   return spec;
 }
 
@@ -59,44 +67,19 @@ absl::StatusOr<std::vector<std::string>> LoadTexts(const BenchOptions& options, 
   return texts;
 }
 
-int Run(VerbContext& context, BenchOptions& options) {
-  Io& io = context.io;
-  LoadSettings& load = options.load;
-  load.model = options.text.model;
-  load.truncate = options.text.truncation();
-  load.attention = BenchAttention(options.attention);
-  load.connections = options.connections > 0 ? options.connections : std::clamp(load.concurrency, 1, 16);
-  const auto texts = LoadTexts(options, io);
-  if (!texts.ok()) return context.Fail(texts.status());
-  std::string earlier;
-  if (!options.compare.empty()) {
-    std::ifstream file(options.compare);
-    std::stringstream bytes;
-    bytes << file.rdbuf();
-    earlier = bytes.str();
-    if (const auto known = CompareReports(earlier, {}); !known.ok()) {
-      return context.Usage(absl::StrCat(options.compare, ": ", known.status().message()));
-    }
-  }
-
-  // One call first: what fails it would fail all.
-  grpc::ClientContext call;
-  context.client().Prepare(call);
-  v1::EmbedRequest request;
-  request.set_model(load.model);
-  request.set_truncate(load.truncate);
-  request.add_texts(texts->front());
-  v1::EmbedResponse response;
-  const grpc::Status status = context.client().stub().Embed(&call, request, &response);
-  if (!status.ok()) return context.Fail(status);
-
-  const LoadResult result = RunLoad(context.channel, load, *texts, [&](double share) {
+std::function<void(double)> Progress(Io& io) {
+  return [&io](double share) {
     if (!io.err_terminal) return;
     io.err << "\r\x1b[K" << PadRight(Bar(share, 30, false), 30) << absl::StrFormat(" %3.0f %%", share * 100)
            << std::flush;
-  });
+  };
+}
+
+// Prints, saves and compares; the result is the exit code.
+int Report(VerbContext& context, const BenchOptions& options, const BenchReport& report, const std::string& earlier,
+           const std::string& first_error) {
+  Io& io = context.io;
   if (io.err_terminal) io.err << "\r\x1b[K";
-  const BenchReport report = MakeReport(load, result);
   if (options.format == "table") io.out << ReportTable(report, io);
   if (options.format == "md") io.out << ReportMarkdown(report);
   if (options.format == "csv") io.out << ReportCsv(report);
@@ -111,15 +94,88 @@ int Run(VerbContext& context, BenchOptions& options) {
     file.close();
     if (!file) return context.Fail(absl::PermissionDeniedError(absl::StrCat("cannot write ", options.save)));
   }
-  if (!result.first_error.empty()) io.err << "attn: the first failed call: " << result.first_error << "\n";
+  if (!first_error.empty()) io.err << "attn: the first failed call: " << first_error << "\n";
   return report.errors.empty() ? kExitOk : kExitFailed;
+}
+
+int RunGenerate(VerbContext& context, BenchOptions& options, const std::string& earlier) {
+  if (options.load.rate > 0) return context.Usage("--generate is a closed loop: leave out --rate");
+  constexpr int kPrompts = 64;
+  GenerateSettings& settings = options.generation;
+  settings.model = options.text.model;
+  settings.concurrency = options.load.concurrency;
+  settings.connections = options.load.connections;
+  settings.warmup_s = options.load.warmup_s;
+  settings.duration_s = options.load.duration_s;
+  settings.seed = options.load.seed;
+  settings.options.set_temperature(0);
+  settings.attention = BenchAttention<v1::GenerationAttention>(options.attention);
+  grpc::Status status;
+  const auto prompts = MakePrompts(context.client(), settings, kPrompts, status);
+  if (!status.ok()) return context.Fail(status);
+  if (!prompts.ok()) return context.Fail(prompts.status());
+
+  // One token first: what fails it would fail all.
+  grpc::ClientContext call;
+  context.client().Prepare(call);
+  v1::GenerateRequest request;
+  request.set_model(settings.model);
+  *request.mutable_input_ids() = prompts->back();
+  request.mutable_options()->set_max_tokens(1);
+  const auto reader = context.client().stub().Generate(&call, request);
+  for (v1::GenerateResponse event; reader->Read(&event);) {
+  }
+  status = reader->Finish();
+  if (!status.ok()) return context.Fail(status);
+
+  GenerateResult result = RunGenerateLoad(context.channel, settings, *prompts, Progress(context.io));
+  const std::string first_error = result.first_error;
+  return Report(context, options, MakeReport(settings, std::move(result)), earlier, first_error);
+}
+
+int RunEmbed(VerbContext& context, BenchOptions& options, const std::string& earlier) {
+  LoadSettings& load = options.load;
+  load.model = options.text.model;
+  load.truncate = options.text.truncation();
+  load.attention = BenchAttention<v1::AttentionSpec>(options.attention);
+  const auto texts = LoadTexts(options, context.io);
+  if (!texts.ok()) return context.Fail(texts.status());
+
+  // One call first: what fails it would fail all.
+  grpc::ClientContext call;
+  context.client().Prepare(call);
+  v1::EmbedRequest request;
+  request.set_model(load.model);
+  request.set_truncate(load.truncate);
+  request.add_texts(texts->front());
+  v1::EmbedResponse response;
+  const grpc::Status status = context.client().stub().Embed(&call, request, &response);
+  if (!status.ok()) return context.Fail(status);
+  const LoadResult result = RunLoad(context.channel, load, *texts, Progress(context.io));
+  return Report(context, options, MakeReport(load, result), earlier, result.first_error);
+}
+
+int Run(VerbContext& context, BenchOptions& options) {
+  LoadSettings& load = options.load;
+  load.connections = options.connections > 0 ? options.connections : std::clamp(load.concurrency, 1, 16);
+  std::string earlier;
+  if (!options.compare.empty()) {
+    std::ifstream file(options.compare);
+    std::stringstream bytes;
+    bytes << file.rdbuf();
+    earlier = bytes.str();
+    if (const auto known = CompareReports(earlier, {}); !known.ok()) {
+      return context.Usage(absl::StrCat(options.compare, ": ", known.status().message()));
+    }
+  }
+  return options.generate ? RunGenerate(context, options, earlier) : RunEmbed(context, options, earlier);
 }
 
 }  // namespace
 
 void AddBench(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* verb = AddVerb(app, context, "bench", "Measure throughput and latency of Embed", kExamples,
+  CLI::App* verb = AddVerb(app, context, "bench", "Measure throughput and latency of Embed, or of Generate", kExamples,
                            [&context, options] { return Run(context, *options); });
   LoadSettings& load = options->load;
   verb->add_option("-c,--concurrency", load.concurrency, "Callers of the closed loop")
@@ -149,8 +205,15 @@ void AddBench(CLI::App& app, VerbContext& context) {
   verb->add_option("--save", options->save, "Write the JSON report to this file, too");
   verb->add_option("--compare", options->compare, "Show the change since this JSON report");
   verb->add_option("--attention", options->attention,
-                   "Attention asked of each text: none, statistics (all heads), one (the map L0H0), all (maps, f32)")
-      ->check(CLI::IsMember({"none", "statistics", "one", "all"}))
+                   "Attention asked of each text or token: none, statistics (all heads), one (L0H0), layer (L0), all")
+      ->check(CLI::IsMember({"none", "statistics", "one", "layer", "all"}))
+      ->capture_default_str();
+  verb->add_flag("--generate", options->generate, "Answers of a decoder instead of vectors");
+  verb->add_option("--prompt-tokens", options->generation.prompt_tokens, "With --generate: tokens of each prompt")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  verb->add_option("--answer-tokens", options->generation.answer_tokens, "With --generate: tokens of each answer")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   AddTextOptions(verb, options->text);
 }
