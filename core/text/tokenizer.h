@@ -71,6 +71,7 @@ class Tokenizer {
   int vocabulary_size() const { return vocabulary_size_; }
 
  private:
+  friend class Grammar;  // its vocabulary is made from the handle
   explicit Tokenizer(attnd_tokenizer* handle);
   absl::StatusOr<Encoding> Run(std::string_view text, const std::string_view* pair, const EncodeOptions& options) const;
 

@@ -1,4 +1,4 @@
-/* The Hugging Face `tokenizers` crate behind a C ABI. Implemented by src/ (Rust), used by core/text/tokenizer.cc only.
+/* The crates of core/text behind a C ABI. Implemented by src/ (Rust), used by the .cc files there only.
  *
  * Texts are UTF-8 with a length, not NUL-terminated; checked by the callee. Pointers to `size` 0 bytes may be null.
  * Out-parameters are written only as stated. No function unwinds, prints, or starts a thread.
@@ -29,6 +29,7 @@ enum {
   ATTND_OK = 0,
   ATTND_INVALID = 1,  /* the input is at fault */
   ATTND_INTERNAL = 2, /* the crate panicked; the tokenizer stays usable */
+  ATTND_EXHAUSTED = 3, /* a limit of work was reached */
 };
 /* Functions that take `error` write it exactly when they return something else than ATTND_OK: at most 403 bytes,
  * without any of the text to encode or decode (errors of attnd_tokenizer_load may quote the file). */
@@ -72,6 +73,28 @@ void attnd_chat_template_free(attnd_chat_template* chat_template); /* may be nul
  * but what the template itself says by raise_exception. */
 int attnd_chat_template_render(const attnd_chat_template* chat_template, const uint8_t* context, size_t size,
                                attnd_string* out, attnd_string* error);
+
+/* Constrained decoding by the `llguidance` crate. A grammar is immutable: any number of threads may start states of it at
+ * once, and it may outlive its tokenizer. A state is one text on its way, of one thread, and may outlive its grammar. */
+typedef struct attnd_grammar attnd_grammar;
+typedef struct attnd_grammar_state attnd_grammar_state;
+enum { ATTND_JSON_SCHEMA = 0, ATTND_REGEX = 1 };
+
+/* Compiles the UTF-8 text of a JSON Schema or of a regex of the whole text. Writes *out on ATTND_OK: free it. The first
+ * call for a tokenizer takes longer. */
+int attnd_grammar_compile(const attnd_tokenizer* tokenizer, int kind, const uint8_t* source, size_t size,
+                          attnd_grammar** out, attnd_string* error);
+void attnd_grammar_free(attnd_grammar* grammar); /* may be null */
+
+/* Writes *out on ATTND_OK: free it. */
+int attnd_grammar_start(const attnd_grammar* grammar, attnd_grammar_state** out, attnd_string* error);
+void attnd_grammar_state_free(attnd_grammar_state* state); /* may be null */
+
+/* Which tokens may follow: bit id % 32 of mask[id / 32], for all ids below attnd_tokenizer_id_limit, and whether the text
+ * may end here. Never a special token. ATTND_EXHAUSTED: the grammar is too complex here, the state is of no more use. */
+int attnd_grammar_allowed(attnd_grammar_state* state, uint32_t* mask, bool* may_end, attnd_string* error);
+/* Goes on by a token that may follow. ATTND_EXHAUSTED as above. */
+int attnd_grammar_accept(attnd_grammar_state* state, uint32_t id, attnd_string* error);
 
 #ifdef __cplusplus
 }

@@ -5,19 +5,33 @@
 
 mod buffers;
 mod chat_template;
+mod grammar;
 
 use buffers::{set_error, AttndString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use tokenizers::{Encoding, Tokenizer};
 
 const OK: i32 = 0;
 const INVALID: i32 = 1; // the input is at fault
 const INTERNAL: i32 = 2; // the crate panicked
+const EXHAUSTED: i32 = 3; // a limit of work was reached
 
 pub struct AttndTokenizer {
     tokenizer: Tokenizer,
     id_limit: i32,
+    vocabulary: OnceLock<Result<grammar::Vocabulary, String>>,
+}
+
+impl AttndTokenizer {
+    /// Made when the first grammar asks for it: it takes a second or so, and tens of megabytes.
+    fn vocabulary(&self) -> Result<&grammar::Vocabulary, String> {
+        let vocabulary = self.vocabulary.get_or_init(|| {
+            catch_unwind(AssertUnwindSafe(|| grammar::Vocabulary::new(&self.tokenizer, self.id_limit)))
+                .unwrap_or_else(|_| Err("its tokens do not fit a trie".to_string()))
+        });
+        vocabulary.as_ref().map_err(|e| format!("the model's vocabulary cannot be constrained: {e}"))
+    }
 }
 
 /// Runs `body`, turning its error into INVALID and a panic into INTERNAL. A panic's own message may hold parts of the
@@ -77,7 +91,7 @@ pub unsafe extern "C" fn attnd_tokenizer_load(
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
         tokenizer.with_padding(None);
         let id_limit = id_limit(&tokenizer)?;
-        *out = Box::into_raw(Box::new(AttndTokenizer { tokenizer, id_limit }));
+        *out = Box::into_raw(Box::new(AttndTokenizer { tokenizer, id_limit, vocabulary: OnceLock::new() }));
         Ok(())
     })
 }
