@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/attention/row_accumulator.h"
@@ -48,6 +49,9 @@ absl::Status CheckInputs(const AttentionSpec& spec, const AttentionInputs& input
   if (inputs.special.size() != tokens || inputs.word_ids.size() != tokens) {
     return absl::InvalidArgumentError(absl::StrCat("attention: ", tokens, " tokens, but ", inputs.special.size(),
                                                    " special flags and ", inputs.word_ids.size(), " word ids"));
+  }
+  if (!inputs.ids.empty() && inputs.ids.size() != tokens) {
+    return absl::InvalidArgumentError(absl::StrCat("attention: ", tokens, " tokens, but ", inputs.ids.size(), " ids"));
   }
   for (const auto* selection : {&spec.selection, &spec.statistics_selection}) {
     if (selection->has_value() && ((*selection)->layers() != inputs.layers || (*selection)->heads() != inputs.heads)) {
@@ -100,6 +104,13 @@ AttentionPlan::AttentionPlan(const AttentionSpec& spec, const AttentionInputs& i
   for (int i = 0; i < tokens_; ++i) {
     if (inputs.special[i]) special_tokens_.push_back(i);
   }
+  if ((spec_.statistics & (kStatInduction | kStatDuplicate)) == 0) return;
+  earlier_.assign(tokens_, -1);
+  absl::flat_hash_map<int32_t, int> last;
+  for (int i = 0; i < static_cast<int>(inputs.ids.size()); ++i) {
+    const auto [found, is_new] = last.try_emplace(inputs.ids[i], i);
+    if (!is_new) earlier_[i] = std::exchange(found->second, i);
+  }
 }
 
 void AttentionPlan::PlanMaps() {
@@ -147,6 +158,11 @@ void AttentionPlan::PlanStatistics() {
   if ((spec_.statistics & kStatReceivedMass) != 0) {
     sizes_.staging += heads * tokens_ * static_cast<int64_t>(sizeof(double));
   }
+}
+
+TokenSpan AttentionPlan::needed_rows() const {
+  if (!statistics_heads_.empty() || maps_.empty() || spec_.reduce == AttentionReduce::kRollout) return {0, tokens_};
+  return {row_tokens().front().begin, row_tokens().back().end};
 }
 
 absl::StatusOr<std::shared_ptr<const AttentionPlan>> AttentionPlan::Make(const AttentionSpec& spec,

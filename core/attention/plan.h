@@ -63,8 +63,14 @@ class AttentionPlan {
   int values_per_row() const { return values_per_row_; }                                  // columns(), or k
   const AttentionDataLayout& layout() const { return layout_; }
 
+  // The query rows that a recorder must see, at least: all for statistics and a rollout, else from the first to the last
+  // one of the maps. Others it takes and drops.
+  TokenSpan needed_rows() const;
+
   const std::vector<LayerHead>& statistics_heads() const { return statistics_heads_; }  // empty without statistics
   const std::vector<int>& special_tokens() const { return special_tokens_; }            // their positions, ascending
+  // Position of the last earlier occurrence of each token, or -1: [tokens], empty where no statistic needs it.
+  const std::vector<int>& earlier() const { return earlier_; }
 
   const AttentionSizes& sizes() const { return sizes_; }
 
@@ -90,6 +96,7 @@ class AttentionPlan {
   AttentionDataLayout layout_;
   std::vector<LayerHead> statistics_heads_;
   std::vector<int> special_tokens_;
+  std::vector<int> earlier_;
   int64_t reduced_rows_ = 0;
   int64_t pooled_rows_ = 0;
   AttentionSizes sizes_;

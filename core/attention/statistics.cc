@@ -22,6 +22,16 @@ double DiagonalSum(const AttentionTile& tile, int offset) {
   return sum;
 }
 
+// The sum over the tile's rows of P_i,j+offset for every earlier occurrence j of the row's token.
+double RepeatSum(const AttentionTile& tile, const std::vector<int>& earlier, int offset) {
+  double sum = 0;
+  for (int row = 0; row < tile.query_count; ++row) {
+    const float* const p = tile.probabilities + static_cast<ptrdiff_t>(row) * tile.stride;
+    for (int j = earlier[tile.query_begin + row]; j >= 0; j = earlier[j]) sum += p[j + offset];
+  }
+  return sum;
+}
+
 float Ratio(double sum, double count) { return count > 0 ? static_cast<float>(sum / count) : 0.0f; }
 
 }  // namespace
@@ -50,6 +60,8 @@ void StatisticsRecorder::Tile(int index, const AttentionTile& tile) {
   const double self = (wanted_ & kStatSelf) != 0 ? DiagonalSum(tile, 0) : 0;
   const double previous = (wanted_ & kStatPrevious) != 0 ? DiagonalSum(tile, -1) : 0;
   const double next = (wanted_ & kStatNext) != 0 ? DiagonalSum(tile, 1) : 0;
+  const double induction = (wanted_ & kStatInduction) != 0 ? RepeatSum(tile, plan_->earlier(), 1) : 0;
+  const double duplicate = (wanted_ & kStatDuplicate) != 0 ? RepeatSum(tile, plan_->earlier(), 0) : 0;
 
   Head& head = heads_[index];
   const std::lock_guard lock(head.mutex);
@@ -61,6 +73,8 @@ void StatisticsRecorder::Tile(int index, const AttentionTile& tile) {
   head.self += self;
   head.previous += previous;
   head.next += next;
+  head.induction += induction;
+  head.duplicate += duplicate;
   if ((wanted_ & kStatDistance) != 0) {
     for (int j = 0; j < tile.key_count; ++j) head.mass += columns[j];
   }
@@ -95,6 +109,9 @@ absl::StatusOr<AttentionStatistics> StatisticsRecorder::Finish() {
     add(kStatPrevious, result.previous, head.previous, neighbours);
     add(kStatNext, result.next, head.next, neighbours);
     add(kStatSpecialMass, result.special_mass, head.special, head.real_rows);
+    // The mass of a row is 1.
+    add(kStatInduction, result.induction, head.induction, head.real_rows);
+    add(kStatDuplicate, result.duplicate, head.duplicate, head.real_rows);
   }
   result.entropy = std::move(entropy_);
   result.received_mass.assign(received_.begin(), received_.end());

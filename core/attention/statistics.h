@@ -24,6 +24,8 @@ struct AttentionStatistics {
   std::vector<float> next;           // [heads]
   std::vector<float> special_mass;   // [heads]
   std::vector<float> received_mass;  // [heads, tokens]
+  std::vector<float> induction;      // [heads]
+  std::vector<float> duplicate;      // [heads]
 };
 
 // Thread rules as AttentionSink. Sums are kept in double, so that the order of the tiles does not show in the result.
@@ -42,6 +44,7 @@ class StatisticsRecorder {
     int rows = 0;       // arrived
     int real_rows = 0;  // of them not fully masked
     double entropy = 0, maxima = 0, distance = 0, mass = 0, self = 0, previous = 0, next = 0, special = 0;
+    double induction = 0, duplicate = 0;
   };
 
   const std::shared_ptr<const AttentionPlan> plan_;

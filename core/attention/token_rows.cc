@@ -64,16 +64,17 @@ TokenRowStatistics StatisticsOf(absl::Span<const float> row, absl::Span<const in
           .copy_mass = copied};
 }
 
-WholeRows::WholeRows(AttentionSink& to, int layers, int heads, int tokens)
-    : to_(to), heads_(heads), tokens_(tokens), seen_(static_cast<size_t>(layers) * heads * tokens, 0) {}
+WholeRows::WholeRows(AttentionSink& to, int layers, int heads, int tokens, TokenSpan rows)
+    : to_(to), heads_(heads), tokens_(tokens), rows_(rows), seen_(static_cast<size_t>(layers) * heads * rows.size(), 0) {}
 
 void WholeRows::Tile(const AttentionTile& tile) {
   thread_local std::vector<float> row;
   row.resize(std::max<size_t>(row.size(), tokens_));
   for (int r = 0; r < tile.query_count; ++r) {
     const int query = tile.query_begin + r;
-    if (query >= tokens_) break;
-    uint8_t& seen = seen_[(static_cast<size_t>(tile.layer) * heads_ + tile.head) * tokens_ + query];
+    if (query < rows_.begin || query >= rows_.end) continue;
+    const size_t head = static_cast<size_t>(tile.layer) * heads_ + tile.head;
+    uint8_t& seen = seen_[head * rows_.size() + (query - rows_.begin)];
     if (std::exchange(seen, uint8_t{1}) != 0) continue;
     const float* from = tile.probabilities + int64_t{r} * tile.stride;
     const int columns = std::min(tile.key_count, tokens_);

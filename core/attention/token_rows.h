@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "core/attention/index_range.h"
 #include "core/attention/selection.h"
 #include "core/attention/sink.h"
 
@@ -52,11 +53,11 @@ class TokenRows : public AttentionSink {
 };
 
 // Hands rows of a sequence that came in pieces to a sink that expects whole rows once each: columns after a row's own
-// token up to `tokens` are 0, and rows seen before (a sequence that was computed again) are dropped. The sink must
-// outlive this one.
+// token up to `tokens` are 0; rows seen before (a sequence that was computed again), and those outside of `rows`, are
+// dropped. Memory: a byte a row of a head. The sink must outlive this one.
 class WholeRows : public AttentionSink {
  public:
-  WholeRows(AttentionSink& to, int layers, int heads, int tokens);
+  WholeRows(AttentionSink& to, int layers, int heads, int tokens, TokenSpan rows);
 
   bool Wants(int layer, int head) const override { return to_.Wants(layer, head); }
   void Tile(const AttentionTile& tile) override;
@@ -64,7 +65,8 @@ class WholeRows : public AttentionSink {
  private:
   AttentionSink& to_;
   const int heads_, tokens_;
-  std::vector<uint8_t> seen_;  // [layers, heads, tokens], 1: handed on
+  const TokenSpan rows_;
+  std::vector<uint8_t> seen_;  // [layers, heads, rows], 1: handed on
 };
 
 }  // namespace attnd

@@ -45,7 +45,7 @@ absl::Status AttendCall::Prepare(const v1::AttendRequest& request) {
     return FieldError("chunk_bytes",
                       absl::StrCat(chunk_bytes_, ": at least ", kMinChunkBytes, ", at most ", kMaxChunkBytes));
   }
-  const auto spec = ToAttentionSpec(request.attention(), job_.config());
+  const auto spec = ToAttentionSpec(request.attention(), job_.config().layers, job_.config().heads);
   if (!spec.ok()) return spec.status();
   if (absl::Status status = job_.TokeniseOne(request.text(), *truncate, "text"); !status.ok()) return status;
   return job_.PlanAttention(*spec, static_cast<int64_t>(request.attention().max_bytes()));

@@ -35,6 +35,10 @@ uint32_t StatisticBit(int statistic) {
       return kStatEntropy;
     case v1::ATTENTION_STATISTIC_RECEIVED_MASS:
       return kStatReceivedMass;
+    case v1::ATTENTION_STATISTIC_INDUCTION:
+      return kStatInduction;
+    case v1::ATTENTION_STATISTIC_DUPLICATE:
+      return kStatDuplicate;
     default:
       return 0;
   }
@@ -63,10 +67,10 @@ IndexRange ToRange(const v1::TokenRange& range) {
   return result;
 }
 
-absl::Status ParseSelection(const std::string& text, const ModelConfig& config, absl::string_view name,
+absl::Status ParseSelection(const std::string& text, int layers, int heads, absl::string_view name,
                             absl::string_view field, std::optional<HeadSelection>& selection) {
   if (text.empty()) return absl::OkStatus();
-  auto parsed = HeadSelection::Parse(text, config.layers, config.heads, name);
+  auto parsed = HeadSelection::Parse(text, layers, heads, name);
   if (!parsed.ok()) return AttentionError(parsed.status(), field);
   selection = *std::move(parsed);
   return absl::OkStatus();
@@ -85,12 +89,12 @@ absl::Status AttentionError(const absl::Status& status, absl::string_view field)
   return WithField(status, field);
 }
 
-absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, const ModelConfig& config,
+absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, int layers, int heads,
                                               absl::string_view field) {
   if (absl::Status status = CheckEnums(spec, field); !status.ok()) return status;
   AttentionSpec result;
   result.maps = spec.content() != v1::ATTENTION_CONTENT_STATISTICS;
-  if (absl::Status status = ParseSelection(spec.select(), config, "select", field, result.selection); !status.ok()) {
+  if (absl::Status status = ParseSelection(spec.select(), layers, heads, "select", field, result.selection); !status.ok()) {
     return status;
   }
   result.queries = ToRange(spec.queries());
@@ -120,7 +124,7 @@ absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, con
   }
   if (result.statistics == 0) result.statistics = kDefaultStatistics;
   if (absl::Status status =
-          ParseSelection(spec.statistics_select(), config, "statistics_select", field, result.statistics_selection);
+          ParseSelection(spec.statistics_select(), layers, heads, "statistics_select", field, result.statistics_selection);
       !status.ok()) {
     return status;
   }

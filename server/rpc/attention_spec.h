@@ -6,12 +6,11 @@
 #include "absl/strings/string_view.h"
 #include "attnd/v1/attention.pb.h"
 #include "core/attention/spec.h"
-#include "core/model/config.h"
 
 namespace attnd {
 
-// `field`: where the specification stands in the request. kInvalidArgument names "field.part" and the limit.
-absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, const ModelConfig& config,
+// For a model of that many layers and heads. `field`: where the specification stands in the request. kInvalidArgument names "field.part" and the limit.
+absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, int layers, int heads,
                                               absl::string_view field = "attention");
 
 // Puts a field to an error of core/attention, which may begin with the name of the part at fault: "top_k: ..." becomes

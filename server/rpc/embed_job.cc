@@ -26,7 +26,7 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
   AttentionSpec attention;
   if (request.has_attention()) {
     if (absl::Status status = CheckEncoder(job_.served()); !status.ok()) return WithField(status, "attention");
-    auto spec = ToAttentionSpec(request.attention(), job_.config());
+    auto spec = ToAttentionSpec(request.attention(), job_.config().layers, job_.config().heads);
     if (!spec.ok()) return spec.status();
     attention = *std::move(spec);
   }

@@ -20,7 +20,7 @@ void EstimateCall::Run() {
 
 absl::Status EstimateCall::Estimate() {
   if (absl::Status status = job_.ResolveModel(request_.model()); !status.ok()) return status;
-  const auto spec = ToAttentionSpec(request_.attention(), job_.config());
+  const auto spec = ToAttentionSpec(request_.attention(), job_.config().layers, job_.config().heads);
   if (!spec.ok()) return spec.status();
   Encoding encoding;
   if (absl::Status status = Tokens(encoding); !status.ok()) return status;

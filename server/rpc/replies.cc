@@ -121,6 +121,8 @@ void FillStatistics(const AttentionPlan& plan, AttentionStatistics&& statistics,
   Assign(statistics.special_mass, *reply.mutable_special_mass());
   Assign(statistics.entropy, *reply.mutable_row_entropy());
   Assign(statistics.received_mass, *reply.mutable_received_mass());
+  Assign(statistics.induction, *reply.mutable_induction());
+  Assign(statistics.duplicate, *reply.mutable_duplicate());
   statistics = {};
 }
 

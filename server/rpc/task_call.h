@@ -35,7 +35,7 @@ class TaskCall : public UnaryCall<RequestType, ResponseType> {
     if (!truncate.ok()) return truncate.status();
     truncate_ = *truncate;
     if (!this->request_.has_attention()) return absl::OkStatus();
-    auto spec = ToAttentionSpec(this->request_.attention(), job_.config());
+    auto spec = ToAttentionSpec(this->request_.attention(), job_.config().layers, job_.config().heads);
     if (spec.ok()) spec_ = *std::move(spec);
     return spec.status();
   }

@@ -99,7 +99,8 @@ absl::Status TextJob::PlanAttention(const AttentionSpec& spec, int64_t max_bytes
                                      .heads = config().heads,
                                      .tokens = encoding.tokens(),
                                      .special = encoding.special,
-                                     .word_ids = encoding.word_ids},
+                                     .word_ids = encoding.word_ids,
+                                     .ids = encoding.ids},
                                     sequences_.size() == 1 ? cap : kNoAttentionByteCap);
     if (plan.status().code() == absl::StatusCode::kResourceExhausted) return WithReason(plan.status(), "attention_cap");
     if (!plan.ok()) return AttentionError(plan.status(), field);

@@ -36,7 +36,7 @@ TEST(PlanTest, SizesAreThoseOfTheFormulas) {
   AttentionSpec statistics;
   statistics.maps = false;
   statistics.statistics = kStatAll;
-  EXPECT_EQ((*AttentionPlan::Make(statistics, inputs))->sizes().statistics, 144 * (2 * 512 + 7) * 4);
+  EXPECT_EQ((*AttentionPlan::Make(statistics, inputs))->sizes().statistics, 144 * (2 * 512 + 9) * 4);
   EXPECT_TRUE((*AttentionPlan::Make(statistics, inputs))->maps().empty());
 }
 

@@ -37,6 +37,7 @@ class RandomSequence {
       }
       word_ids_[i] = word;
     }
+    for (int i = 0; i < tokens; ++i) ids_.push_back(static_cast<int32_t>(random_() % 7));
     std::normal_distribution<double> score(0.0, sharpness);
     probabilities_.resize(static_cast<size_t>(layers) * heads * tokens * tokens);
     for (size_t row = 0; row < probabilities_.size(); row += tokens) {
@@ -47,7 +48,7 @@ class RandomSequence {
     }
   }
 
-  AttentionInputs Inputs() const { return {layers_, heads_, tokens_, special_, word_ids_}; }
+  AttentionInputs Inputs() const { return {layers_, heads_, tokens_, special_, word_ids_, ids_}; }
   float* Head(int layer, int head) {
     return &probabilities_[(static_cast<size_t>(layer) * heads_ + head) * tokens_ * tokens_];
   }
@@ -95,11 +96,13 @@ class RandomSequence {
   int tokens() const { return tokens_; }
   const std::vector<uint8_t>& special() const { return special_; }
   const std::vector<int32_t>& word_ids() const { return word_ids_; }
+  const std::vector<int32_t>& ids() const { return ids_; }
 
  private:
   const int layers_, heads_, tokens_;
   std::vector<uint8_t> special_;
   std::vector<int32_t> word_ids_;
+  std::vector<int32_t> ids_;  // few different ones, so that they repeat
   std::vector<float> probabilities_;  // [layers, heads, tokens, tokens]
   std::mt19937 random_;
 };

@@ -23,18 +23,21 @@ AttentionStatistics Record(uint32_t statistics, RandomSequence& sequence, int th
   const AttentionStatistics& got = result->statistics;
   const size_t numbers = got.entropy.size() + got.mean_entropy.size() + got.confidence.size() + got.distance.size() +
                          got.self.size() + got.previous.size() + got.next.size() + got.special_mass.size() +
-                         got.received_mass.size();
+                         got.received_mass.size() + got.induction.size() + got.duplicate.size();
   EXPECT_EQ(static_cast<int64_t>(numbers * sizeof(float)), (*plan)->sizes().statistics);
   EXPECT_EQ(result->data.size(), 0u);
   return result->statistics;
 }
 
 // One head's statistics, in double, from the formulas.
-void ExpectMatches(const AttentionStatistics& got, int index, const Matrix& p, const std::vector<uint8_t>& special,
+void ExpectMatches(const AttentionStatistics& got, int index, const Matrix& p, const RandomSequence& sequence,
                    int real_rows) {
+  const std::vector<uint8_t>& special = sequence.special();
+  const std::vector<int32_t>& ids = sequence.ids();
   const int n = static_cast<int>(p.size());
   std::vector<double> received(n, 0.0);
   double entropy_sum = 0, confidence = 0, distance = 0, mass = 0, self = 0, previous = 0, next = 0, special_mass = 0;
+  double induction = 0, duplicate = 0;
   for (int i = 0; i < n; ++i) {
     double entropy = 0;
     for (int j = 0; j < n; ++j) {
@@ -43,6 +46,8 @@ void ExpectMatches(const AttentionStatistics& got, int index, const Matrix& p, c
       distance += p[i][j] * std::abs(i - j);
       mass += p[i][j];
       if (special[j]) special_mass += p[i][j];
+      if (j > 0 && j <= i && ids[j - 1] == ids[i]) induction += p[i][j];
+      if (j < i && ids[j] == ids[i]) duplicate += p[i][j];
     }
     ASSERT_NEAR(got.entropy[index * n + i], entropy, 5e-6);
     entropy_sum += entropy;
@@ -59,6 +64,8 @@ void ExpectMatches(const AttentionStatistics& got, int index, const Matrix& p, c
   ASSERT_NEAR(got.previous[index], n > 1 ? previous / (real_rows - 1) : 0, 1e-6);
   ASSERT_NEAR(got.next[index], n > 1 ? next / (real_rows - 1) : 0, 1e-6);
   ASSERT_NEAR(got.special_mass[index], special_mass / real_rows, 1e-5);
+  ASSERT_NEAR(got.induction[index], induction / mass, 1e-5);
+  ASSERT_NEAR(got.duplicate[index], duplicate / mass, 1e-5);
 }
 
 TEST(StatisticsTest, AgreeWithTheFormulasOnEveryTargetAndLength) {
@@ -72,7 +79,7 @@ TEST(StatisticsTest, AgreeWithTheFormulasOnEveryTargetAndLength) {
       RandomSequence sequence(1, 2, tokens, tokens, tokens % 2 == 0 ? 1.0 : 6.0);
       const AttentionStatistics got = Record(kStatAll, sequence, tokens % 3);
       for (int head = 0; head < 2; ++head) {
-        ExpectMatches(got, head, sequence.HeadMatrix(0, head), sequence.special(), tokens);
+        ExpectMatches(got, head, sequence.HeadMatrix(0, head), sequence, tokens);
         if (HasFatalFailure()) return;
       }
     }
@@ -83,8 +90,8 @@ TEST(StatisticsTest, AgreeWithTheFormulasOnEveryTargetAndLength) {
 TEST(StatisticsTest, SelectedHeadsOnlyInTheirOrder) {
   RandomSequence sequence(3, 4, 33, 9);
   const AttentionStatistics got = Record(kStatAll, sequence, 4, "L2H0,L0H3");
-  ExpectMatches(got, 0, sequence.HeadMatrix(0, 3), sequence.special(), 33);
-  ExpectMatches(got, 1, sequence.HeadMatrix(2, 0), sequence.special(), 33);
+  ExpectMatches(got, 0, sequence.HeadMatrix(0, 3), sequence, 33);
+  ExpectMatches(got, 1, sequence.HeadMatrix(2, 0), sequence, 33);
 }
 
 TEST(StatisticsTest, EachAloneIsWhatAllTogetherGive) {
@@ -99,6 +106,8 @@ TEST(StatisticsTest, EachAloneIsWhatAllTogetherGive) {
   EXPECT_EQ(Record(kStatNext, sequence, 0).next, all.next);
   EXPECT_EQ(Record(kStatSpecialMass, sequence, 0).special_mass, all.special_mass);
   EXPECT_EQ(Record(kStatReceivedMass, sequence, 0).received_mass, all.received_mass);
+  EXPECT_EQ(Record(kStatInduction, sequence, 0).induction, all.induction);
+  EXPECT_EQ(Record(kStatDuplicate, sequence, 0).duplicate, all.duplicate);
 }
 
 TEST(StatisticsTest, FullyMaskedRowsAreNotAveraged) {

@@ -71,7 +71,7 @@ TEST(WholeRowsTest, RecorderTakesRowsThatGrow) {
       AttentionPlan::Make({}, {.layers = 1, .heads = 1, .tokens = kTokens, .special = special, .word_ids = words});
   ASSERT_TRUE(plan.ok()) << plan.status();
   AttentionRecorder recorder(*plan);
-  WholeRows whole(recorder, 1, 1, kTokens);
+  WholeRows whole(recorder, 1, 1, kTokens, {0, kTokens});
   EXPECT_TRUE(whole.Wants(0, 0));
   const std::vector<float> two = {1, 0, 0.25f, 0.75f};
   whole.Tile({.layer = 0,
