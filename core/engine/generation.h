@@ -3,14 +3,17 @@
 #define ATTND_CORE_ENGINE_GENERATION_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/attention/index_range.h"
 #include "core/attention/sink.h"
 #include "core/engine/sampler.h"
 #include "core/model/decoder_config.h"
+#include "core/text/grammar.h"
 
 namespace attnd {
 
@@ -24,17 +27,19 @@ struct GenerationRequest {
   bool ignore_eos = false;                      // the model's end tokens do not end the answer
   std::vector<int32_t> stop_ids;                // end the answer as its end tokens do
   std::vector<std::string> stop_strings;        // end the answer; neither they nor what follows is text
+  // What the answer's tokens keep to, special ones never among them; null: anything. End tokens are possible where the
+  // text is a whole one, and the answer ends by itself where nothing may follow.
+  std::shared_ptr<const Grammar> grammar;
   int logprobs = -1;                            // -1: none; else of each token, beside this many most probable ones
   bool prompt_logprobs = false;                 // of prompt tokens from logprobs_from on
   int logprobs_from = 1;                        // 1 or more: the first token has none
   HiddenPooling hidden = HiddenPooling::kNone;  // of the prompt's tokens after the final norm
 
   // Sees the row behind each token of the answer: token i of it came out of the row of the token before, whose query
-  // position is prompt + i - 1, and whose keys are all tokens up to that position. With prompt_attention it sees every
-  // row of the prompt too. A row may be seen again, with the same numbers, when a sequence was computed again. Must
-  // live until the end.
+  // position is prompt + i - 1, and whose keys are all tokens up to that position, and these rows of the prompt. A row
+  // may be seen again, with the same numbers, when a sequence was computed again. Must live until the end.
   AttentionSink* attention = nullptr;
-  bool prompt_attention = false;
+  TokenSpan prompt_attention;  // within the prompt; empty: none
 };
 
 // kInvalidArgument begins with the field ("stop" and "stop_ids" are those of stop_strings and stop_ids) and names the
@@ -47,7 +52,7 @@ inline constexpr size_t kStopIdsMax = 64;
 inline constexpr int kLogprobsMax = 20;
 
 enum class FinishReason {
-  kStop,       // an end token or a stop string
+  kStop,       // an end token, a stop string, or the end of the grammar
   kLength,     // max_tokens, or the model's context
   kCancelled,  // the listener wanted no more, or the generator stopped
   kFailed,     // see status
@@ -59,6 +64,7 @@ struct GeneratedToken {
   int32_t id;
   std::string text;  // what the answer grew by: whole characters, often none, at the last token all that was held back
   float logprob;     // where asked for, of the model's own distribution
+  bool last = false;  // the answer ends with it
   std::vector<TokenLogprob> top;
 };
 

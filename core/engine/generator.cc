@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/engine/constraint.h"
 #include "core/text/detokenizer.h"
 
 namespace attnd {
@@ -16,25 +17,41 @@ constexpr int kLogitRows = 64;
 // How often paused sequences are looked at where nothing else runs.
 constexpr std::chrono::milliseconds kPausedLook(50);
 
-// Hands on only the rows that give tokens of the answer.
-class AnswerRows : public AttentionSink {
+// Hands on only the rows that somebody looks at: some of the prompt's, and those that give tokens of the answer.
+class WantedRows : public AttentionSink {
  public:
-  void Set(AttentionSink* sink, int first_row) { sink_ = sink, first_row_ = first_row; }
+  explicit WantedRows(const GenerationRequest& request)
+      : sink_(request.attention),
+        of_prompt_(request.prompt_attention),
+        answer_(request.max_tokens > 0 ? static_cast<int>(request.prompt.size()) - 1 : std::numeric_limits<int>::max()) {}
+
+  // Whether some of rows [begin, end) are handed on.
+  bool Any(int begin, int end) const {
+    return sink_ != nullptr && (end > answer_ || (begin < of_prompt_.end && end > of_prompt_.begin));
+  }
   bool Wants(int layer, int head) const override { return sink_->Wants(layer, head); }
   void Tile(const AttentionTile& tile) override {
-    const int skipped = std::max(0, first_row_ - tile.query_begin);
-    if (skipped >= tile.query_count) return;
-    AttentionTile rest = tile;
-    rest.query_begin += skipped;
-    rest.query_count -= skipped;
-    rest.probabilities += int64_t{skipped} * tile.stride;
-    if (rest.log_sum_exp != nullptr) rest.log_sum_exp += skipped;
-    sink_->Tile(rest);
+    const int end = tile.query_begin + tile.query_count;
+    Part(tile, of_prompt_.begin, std::min(of_prompt_.end, end));
+    Part(tile, std::max(answer_, of_prompt_.end), end);
   }
 
  private:
-  AttentionSink* sink_ = nullptr;
-  int first_row_ = 0;
+  void Part(const AttentionTile& tile, int begin, int end) {
+    begin = std::max(begin, tile.query_begin);
+    if (begin >= end) return;
+    const int skipped = begin - tile.query_begin;
+    AttentionTile part = tile;
+    part.query_begin = begin;
+    part.query_count = end - begin;
+    part.probabilities += int64_t{skipped} * tile.stride;
+    if (part.log_sum_exp != nullptr) part.log_sum_exp += skipped;
+    sink_->Tile(part);
+  }
+
+  AttentionSink* const sink_;
+  const TokenSpan of_prompt_;
+  const int answer_;  // first row that gives a token of the answer
 };
 
 }  // namespace
@@ -47,11 +64,14 @@ struct Generator::Active {
         sampler(request.sampling, request.prompt),
         detokenizer(tokenizer, request.prompt),
         stops(request.stop_strings),
-        prompt(static_cast<int>(request.prompt.size())) {
+        constraint(request.grammar),
+        prompt(static_cast<int>(request.prompt.size())),
+        wanted_rows(request) {
     sequence.ids = request.prompt;
     sequence.owner = this;
     // Rows that somebody looks at must be computed, not taken over.
-    if (request.prompt_attention || request.hidden == HiddenPooling::kMean) sequence.share_tokens = 0;
+    if (request.prompt_attention.size() > 0) sequence.share_tokens = request.prompt_attention.begin;
+    if (request.hidden == HiddenPooling::kMean) sequence.share_tokens = 0;
     if (request.prompt_logprobs) sequence.share_tokens = std::min(sequence.share_tokens, request.logprobs_from);
     if (request.prompt_logprobs) sequence.chunk_tokens = kLogitRows;
   }
@@ -59,6 +79,7 @@ struct Generator::Active {
   std::vector<std::unique_ptr<Active>> followers;
 
   int generated() const { return static_cast<int>(sequence.ids.size()) - prompt; }
+  bool IsEnd(int32_t id) const { return std::find(end_ids.begin(), end_ids.end(), id) != end_ids.end(); }
 
   const GenerationRequest request;
   const std::shared_ptr<GenerationListener> listener;
@@ -66,8 +87,9 @@ struct Generator::Active {
   Sampler sampler;
   Detokenizer detokenizer;
   StopMatcher stops;
+  Constraint constraint;
   const int prompt;  // tokens
-  AnswerRows answer_rows;
+  WantedRows wanted_rows;
   std::vector<int32_t> end_ids;         // model's and request's
   std::optional<GeneratedToken> token;  // sampled in this step
   int prompt_rows = 0;                  // whose outputs were taken: a sequence computed again gives them twice
@@ -283,11 +305,7 @@ DecoderBatch Generator::MakeBatch(const std::vector<ScheduledWork>& plan) {
       chunk.logits_from = std::min(chunk.logits_from, std::max(0, request.logprobs_from - 1 - work.begin));
     }
     chunk.hidden = request.hidden != HiddenPooling::kNone && in_prompt;
-    if (request.attention != nullptr) {
-      active.answer_rows.Set(request.attention, request.prompt_attention ? 0 : active.prompt - 1);
-      // Nobody looks at rows of a prompt before its last.
-      if (request.prompt_attention || work.begin + work.count >= active.prompt) chunk.sink = &active.answer_rows;
-    }
+    if (active.wanted_rows.Any(work.begin, work.begin + work.count)) chunk.sink = &active.wanted_rows;
     batch.Add(chunk);
   }
   return batch;
@@ -350,13 +368,20 @@ void Generator::SampleToken(Active& active, float* logits) const {
       active.request.logprobs >= 0 ? std::vector<float>(row.begin(), row.end()) : std::vector<float>();
   const absl::Span<const int32_t> forbidden =
       token.index < active.request.min_tokens ? absl::MakeConstSpan(active.end_ids) : absl::Span<const int32_t>();
+  if (!active.constraint.Apply(active.end_ids, decoder_.config().eos_ids, forbidden, row)) return;
   token.id = active.sampler.Sample(token.index, row, forbidden);
+  // Here, where sequences do so beside each other.
+  if (!active.IsEnd(token.id)) active.constraint.Accept(token.id);
   if (!kept.empty()) token.logprob = static_cast<float>(kept[token.id] - log_sum);
   active.token = std::move(token);
 }
 
 bool Generator::Deliver(Active& active) {
   if (!active.token.has_value()) {
+    if (active.constraint.over()) {
+      EndConstrained(active);
+      return true;
+    }
     if (active.request.max_tokens > 0 || active.sequence.pending() > 0) return false;
     End(active, FinishReason::kLength);
     return true;
@@ -366,7 +391,7 @@ bool Generator::Deliver(Active& active) {
   active.sequence.ids.push_back(token.id);
   active.sampler.Accept(token.id);
   ++counts_.generated_tokens;
-  const bool ended = std::find(active.end_ids.begin(), active.end_ids.end(), token.id) != active.end_ids.end();
+  const bool ended = active.IsEnd(token.id);
   bool stopped = ended;
   if (!ended) {
     absl::StatusOr<std::string> text = active.detokenizer.Add(token.id);
@@ -379,17 +404,28 @@ bool Generator::Deliver(Active& active) {
   const bool full =
       active.generated() >= active.request.max_tokens || static_cast<int>(active.sequence.ids.size()) >= context_;
   const bool matched = stopped && !ended;
-  if ((stopped || full) && !matched) {
+  const bool over = active.constraint.over();
+  if ((stopped || full || over) && !matched) {
     const absl::StatusOr<std::string> rest = active.detokenizer.Finish();
     const bool late = rest.ok() && active.stops.Add(*rest, token.text);
     if (!late) active.stops.Finish(token.text);
     stopped |= late;
   }
+  token.last = stopped || full || over;
   active.listener->OnToken(token);
   BeginFollowers(active);
-  if (!stopped && !full) return false;
-  End(active, stopped ? FinishReason::kStop : FinishReason::kLength);
+  if (!stopped && !full && !over) return false;
+  if (over && !stopped) {
+    EndConstrained(active);
+  } else {
+    End(active, stopped ? FinishReason::kStop : FinishReason::kLength);
+  }
   return true;
+}
+
+void Generator::EndConstrained(Active& active) {
+  const absl::Status failure = active.constraint.failure();
+  End(active, failure.ok() ? FinishReason::kStop : FinishReason::kFailed, failure);
 }
 
 void Generator::End(Active& active, FinishReason reason, absl::Status status) {

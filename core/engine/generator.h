@@ -99,6 +99,7 @@ class Generator {
   void SampleToken(Active& active, float* logits) const;
   // True when the sequence is at its end.
   bool Deliver(Active& active);
+  void EndConstrained(Active& active);  // its constraint is over
   void End(Active& active, FinishReason reason, absl::Status status = absl::OkStatus());
   void PublishStats();
   void Report(int sequences, int tokens, std::chrono::nanoseconds time);

@@ -9,39 +9,13 @@
 #include <thread>
 #include <vector>
 
+#include "tests/core/engine/generator_testing.h"
 #include "tests/golden/decoder_golden.h"
 
 namespace attnd {
 namespace {
 
 using ::testing::HasSubstr;
-
-class Collect : public GenerationListener {
- public:
-  bool Wanted() override { return wanted; }
-  void OnToken(const GeneratedToken& token) override {
-    EXPECT_FALSE(ended);
-    EXPECT_EQ(token.index, static_cast<int>(tokens.size()));
-    tokens.push_back(token);
-    text += token.text;
-  }
-  void OnEnd(GenerationSummary of_all) override {
-    EXPECT_FALSE(ended);
-    summary = std::move(of_all);
-    ended = true;
-  }
-  std::vector<int32_t> Ids() const {
-    std::vector<int32_t> ids;
-    for (const GeneratedToken& token : tokens) ids.push_back(token.id);
-    return ids;
-  }
-
-  bool wanted = true;
-  bool ended = false;
-  std::vector<GeneratedToken> tokens;
-  std::string text;
-  GenerationSummary summary;
-};
 
 class GeneratorTest : public ::testing::TestWithParam<const char*> {
  protected:
@@ -72,17 +46,10 @@ class GeneratorTest : public ::testing::TestWithParam<const char*> {
     }
   }
   std::shared_ptr<Collect> Submit(Generator& generator, GenerationRequest request) const {
-    EXPECT_TRUE(generator.Check(request).ok()) << generator.Check(request);
-    auto listener = std::make_shared<Collect>();
-    EXPECT_TRUE(generator.Submit(std::move(request), listener).ok());
-    return listener;
+    return SubmitTo(generator, std::move(request));
   }
   std::shared_ptr<Collect> Finish(Generator& generator, GenerationRequest request) const {
-    auto listener = Submit(generator, std::move(request));
-    while (generator.Step()) {
-    }
-    EXPECT_TRUE(listener->ended);
-    return listener;
+    return FinishIn(generator, std::move(request));
   }
 
   const std::unique_ptr<Decoder> decoder;
@@ -148,7 +115,7 @@ TEST_P(GeneratorTest, AttentionOfEachTokenIsItsRowOfTheWholeMap) {
   request.attention = &rows;
   EXPECT_EQ(Finish(generator, request)->Ids(), answer);
   request.attention = &every;
-  request.prompt_attention = true;
+  request.prompt_attention = {0, 12};
   EXPECT_EQ(Finish(generator, request)->Ids(), answer);
   EXPECT_LT(golden::LargestDifference(every.maps, whole.maps), 1e-5);
   for (size_t i = 0; i < whole.maps.size(); ++i) {
