@@ -64,7 +64,9 @@ TEST_F(GrammarTest, WalksThroughARegexMatchIt) {
       const std::string text = Walk(**grammar, seed);
       // \d and \w are Unicode's for the grammar.
       const bool unicode = std::any_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) > 127; });
-      if (!unicode) EXPECT_TRUE(std::regex_match(text, std::regex(pattern))) << pattern << " gave " << text;
+      if (!unicode) {
+        EXPECT_TRUE(std::regex_match(text, std::regex(pattern))) << pattern << " gave " << text;
+      }
     }
   }
 }
@@ -98,7 +100,9 @@ TEST_F(GrammarTest, WalksThroughASchemaParseAndKeepToIt) {
       EXPECT_TRUE(std::regex_match(tag.get<std::string>(), std::regex("[a-z]{1,5}"))) << text;
     }
     EXPECT_TRUE(json.at("alive").is_boolean() || json.at("alive").is_null()) << text;
-    if (json.contains("score")) EXPECT_TRUE(json.at("score") >= 0 && json.at("score") <= 1) << text;
+    if (json.contains("score")) {
+      EXPECT_TRUE(json.at("score") >= 0 && json.at("score") <= 1) << text;
+    }
     EXPECT_LE(json.size(), 6u) << text;
     EXPECT_EQ(text.find('\n'), std::string::npos);
   }
