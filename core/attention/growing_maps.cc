@@ -12,7 +12,8 @@ void GrowingMaps::Tile(const AttentionTile& tile) {
     const int64_t row = tile.query_begin + r;
     if (row >= tokens_) return;
     const int64_t columns = std::min<int64_t>(row + 1, tile.key_count);  // what follows stays 0
-    std::copy_n(tile.probabilities + int64_t{r} * tile.stride, columns, maps_ + (index * int64_t{tokens_} + row) * tokens_);
+    std::copy_n(tile.probabilities + int64_t{r} * tile.stride, columns,
+                maps_ + (index * int64_t{tokens_} + row) * tokens_);
   }
 }
 

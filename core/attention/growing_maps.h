@@ -9,8 +9,8 @@
 
 namespace attnd {
 
-// A sink of a sequence of at most `tokens` tokens that writes into the caller's memory. Rows may come in pieces and more
-// than once.
+// A sink of a sequence of at most `tokens` tokens that writes into the caller's memory. Rows may come in pieces and
+// more than once.
 class GrowingMaps : public AttentionSink {
  public:
   // `maps` is [selected heads, tokens, tokens], zeros; it outlives the sink.

@@ -63,8 +63,8 @@ class AttentionPlan {
   int values_per_row() const { return values_per_row_; }                                  // columns(), or k
   const AttentionDataLayout& layout() const { return layout_; }
 
-  // The query rows that a recorder must see, at least: all for statistics and a rollout, else from the first to the last
-  // one of the maps. Others it takes and drops.
+  // The query rows that a recorder must see, at least: all for statistics and a rollout, else from the first to the
+  // last one of the maps. Others it takes and drops.
   TokenSpan needed_rows() const;
 
   const std::vector<LayerHead>& statistics_heads() const { return statistics_heads_; }  // empty without statistics

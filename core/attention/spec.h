@@ -47,8 +47,8 @@ enum AttentionStatistic : uint32_t {
   kStatNext = 1u << 6,          // [heads], mean of P_i,i+1 over the rows that have a next token
   kStatSpecialMass = 1u << 7,   // [heads], mean of the mass on special tokens
   kStatReceivedMass = 1u << 8,  // [heads, tokens], sum over the rows of P_i,j for each key j
-  // Shares of all mass: on tokens right after an earlier occurrence of the row's token ("In-context Learning and Induction
-  // Heads", Olsson et al., 2022), and on earlier occurrences themselves. They need AttentionInputs::ids.
+  // Shares of all mass: on tokens right after an earlier occurrence of the row's token ("In-context Learning and
+  // Induction Heads", Olsson et al., 2022), and on earlier occurrences themselves. They need AttentionInputs::ids.
   kStatInduction = 1u << 9,   // [heads]
   kStatDuplicate = 1u << 10,  // [heads]
   kStatAll = (1u << 11) - 1,

@@ -65,7 +65,11 @@ TokenRowStatistics StatisticsOf(absl::Span<const float> row, absl::Span<const in
 }
 
 WholeRows::WholeRows(AttentionSink& to, int layers, int heads, int tokens, TokenSpan rows)
-    : to_(to), heads_(heads), tokens_(tokens), rows_(rows), seen_(static_cast<size_t>(layers) * heads * rows.size(), 0) {}
+    : to_(to),
+      heads_(heads),
+      tokens_(tokens),
+      rows_(rows),
+      seen_(static_cast<size_t>(layers) * heads * rows.size(), 0) {}
 
 void WholeRows::Tile(const AttentionTile& tile) {
   thread_local std::vector<float> row;

@@ -22,11 +22,11 @@ enum class HiddenPooling { kNone, kLast, kMean };
 struct GenerationRequest {
   std::vector<int32_t> prompt;  // at least 1 token
   SamplingOptions sampling;
-  int max_tokens = 256;                         // of the answer; 0: the prompt is only read (prompt_logprobs, hidden)
-  int min_tokens = 0;                           // no end token before
-  bool ignore_eos = false;                      // the model's end tokens do not end the answer
-  std::vector<int32_t> stop_ids;                // end the answer as its end tokens do
-  std::vector<std::string> stop_strings;        // end the answer; neither they nor what follows is text
+  int max_tokens = 256;                   // of the answer; 0: the prompt is only read (prompt_logprobs, hidden)
+  int min_tokens = 0;                     // no end token before
+  bool ignore_eos = false;                // the model's end tokens do not end the answer
+  std::vector<int32_t> stop_ids;          // end the answer as its end tokens do
+  std::vector<std::string> stop_strings;  // end the answer; neither they nor what follows is text
   // What the answer's tokens keep to, special ones never among them; null: anything. End tokens are possible where the
   // text is a whole one, and the answer ends by itself where nothing may follow.
   std::shared_ptr<const Grammar> grammar;
@@ -62,8 +62,8 @@ std::string_view FinishReasonName(FinishReason reason);  // "stop", "length", "c
 struct GeneratedToken {
   int index;  // 0 for the first token of the answer
   int32_t id;
-  std::string text;  // what the answer grew by: whole characters, often none, at the last token all that was held back
-  float logprob;     // where asked for, of the model's own distribution
+  std::string text;   // what the answer grew by: whole characters, often none, at the last token all that was held back
+  float logprob;      // where asked for, of the model's own distribution
   bool last = false;  // the answer ends with it
   std::vector<TokenLogprob> top;
 };

@@ -1,5 +1,5 @@
-// Grammar: a JSON Schema or a regex that a generated text must keep to, token by token ("Efficient Guided Generation for
-// Large Language Models", Willard and Louf, 2023), by the llguidance crate.
+// Grammar: a JSON Schema or a regex that a generated text must keep to, token by token ("Efficient Guided Generation
+// for Large Language Models", Willard and Louf, 2023), by the llguidance crate.
 #ifndef ATTND_CORE_TEXT_GRAMMAR_H_
 #define ATTND_CORE_TEXT_GRAMMAR_H_
 
@@ -24,13 +24,13 @@ class Grammar {
   static constexpr size_t kRegexBytesMax = 4 << 10;
 
   // A JSON Schema; "{}" is any object. Object properties come in the schema's order, separated as Python's json.dumps
-  // does it, unless the schema's "x-guidance" says otherwise; "$ref" only into the schema itself. kInvalidArgument names
-  // the field "json_schema" and what is wrong or not supported, or the limit. The first grammar of a tokenizer takes about
-  // a second.
+  // does it, unless the schema's "x-guidance" says otherwise; "$ref" only into the schema itself. kInvalidArgument
+  // names the field "json_schema" and what is wrong or not supported, or the limit. The first grammar of a tokenizer
+  // takes about a second.
   static absl::StatusOr<std::shared_ptr<const Grammar>> FromJsonSchema(const Tokenizer& tokenizer,
                                                                        std::string_view schema);
-  // A regex, in the syntax of Rust's regex crate without look-around and back-references, that the whole text must match.
-  // kInvalidArgument names the field "regex".
+  // A regex, in the syntax of Rust's regex crate without look-around and back-references, that the whole text must
+  // match. kInvalidArgument names the field "regex".
   static absl::StatusOr<std::shared_ptr<const Grammar>> FromRegex(const Tokenizer& tokenizer, std::string_view regex);
   ~Grammar();
   Grammar(const Grammar&) = delete;
@@ -62,8 +62,8 @@ class GrammarState {
   bool may_end() const { return may_end_; }    // the text so far is a whole one
   bool finished() const { return finished_; }  // nothing may follow
 
-  // Goes on by a token that Allows. kResourceExhausted: going on would take more than the limits of a step (about 20 ms)
-  // or of states; the state is of no more use.
+  // Goes on by a token that Allows. kResourceExhausted: going on would take more than the limits of a step (about 20
+  // ms) or of states; the state is of no more use.
   absl::Status Accept(int32_t id);
 
  private:

@@ -94,7 +94,8 @@ absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, int
   if (absl::Status status = CheckEnums(spec, field); !status.ok()) return status;
   AttentionSpec result;
   result.maps = spec.content() != v1::ATTENTION_CONTENT_STATISTICS;
-  if (absl::Status status = ParseSelection(spec.select(), layers, heads, "select", field, result.selection); !status.ok()) {
+  if (absl::Status status = ParseSelection(spec.select(), layers, heads, "select", field, result.selection);
+      !status.ok()) {
     return status;
   }
   result.queries = ToRange(spec.queries());
@@ -123,8 +124,8 @@ absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, int
     result.statistics |= bit;
   }
   if (result.statistics == 0) result.statistics = kDefaultStatistics;
-  if (absl::Status status =
-          ParseSelection(spec.statistics_select(), layers, heads, "statistics_select", field, result.statistics_selection);
+  if (absl::Status status = ParseSelection(spec.statistics_select(), layers, heads, "statistics_select", field,
+                                           result.statistics_selection);
       !status.ok()) {
     return status;
   }

@@ -9,7 +9,8 @@
 
 namespace attnd {
 
-// For a model of that many layers and heads. `field`: where the specification stands in the request. kInvalidArgument names "field.part" and the limit.
+// For a model of that many layers and heads. `field`: where the specification stands in the request. kInvalidArgument
+// names "field.part" and the limit.
 absl::StatusOr<AttentionSpec> ToAttentionSpec(const v1::AttentionSpec& spec, int layers, int heads,
                                               absl::string_view field = "attention");
 

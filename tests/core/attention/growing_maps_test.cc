@@ -23,8 +23,8 @@ TEST(GrowingMapsTest, RowsInPiecesAndTwiceAreTheMapsOfWhatCame) {
         for (int begin = 0; begin < kept; begin += 4) {
           const int count = std::min(4, kept - begin);
           // Columns beyond a row's own token may hold anything.
-          sink.Tile({item.layer, item.head, begin, count, begin + count, sequence.Head(item.layer, item.head) + begin * 11,
-                     11, nullptr});
+          sink.Tile({item.layer, item.head, begin, count, begin + count,
+                     sequence.Head(item.layer, item.head) + begin * 11, 11, nullptr});
         }
       }
     }

@@ -102,7 +102,7 @@ class RandomSequence {
   const int layers_, heads_, tokens_;
   std::vector<uint8_t> special_;
   std::vector<int32_t> word_ids_;
-  std::vector<int32_t> ids_;  // few different ones, so that they repeat
+  std::vector<int32_t> ids_;          // few different ones, so that they repeat
   std::vector<float> probabilities_;  // [layers, heads, tokens, tokens]
   std::mt19937 random_;
 };

@@ -52,7 +52,9 @@ class ConstraintTest : public ::testing::TestWithParam<const char*> {
   std::shared_ptr<const Grammar> Schema(const char* schema) const {
     return Grammar::FromJsonSchema(*tokenizer, schema).value();
   }
-  std::shared_ptr<const Grammar> Regex(const char* regex) const { return Grammar::FromRegex(*tokenizer, regex).value(); }
+  std::shared_ptr<const Grammar> Regex(const char* regex) const {
+    return Grammar::FromRegex(*tokenizer, regex).value();
+  }
 
   const std::unique_ptr<Decoder> decoder;
   const std::unique_ptr<Tokenizer> tokenizer;
@@ -185,10 +187,9 @@ TEST(ConstraintOfSmolLm2Test, AnswersAPromptAsJson) {
                                         .sampling = {.temperature = temperature, .seed = seed},
                                         .max_tokens = 120,
                                         .grammar = schema}));
-    dates.push_back(SubmitTo(generator, {.prompt = prompt,
-                                         .sampling = {.temperature = temperature, .seed = seed},
-                                         .max_tokens = 40,
-                                         .grammar = date}));
+    dates.push_back(SubmitTo(
+        generator,
+        {.prompt = prompt, .sampling = {.temperature = temperature, .seed = seed}, .max_tokens = 40, .grammar = date}));
   }
   while (generator.Step()) {
   }

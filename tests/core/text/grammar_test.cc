@@ -56,8 +56,9 @@ class GrammarTest : public ::testing::Test {
 };
 
 TEST_F(GrammarTest, WalksThroughARegexMatchIt) {
-  for (const char* pattern : {"[a-z]{3,12}", "(yes|no|perhaps)", "\\d{4}-\\d{2}-\\d{2}", "a+b?(cd)*", "[A-Z][a-z]+ \\w{1,5}",
-                              "-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,3})?", "/\\*[a-z ]{0,20}\\*/"}) {
+  for (const char* pattern :
+       {"[a-z]{3,12}", "(yes|no|perhaps)", "\\d{4}-\\d{2}-\\d{2}", "a+b?(cd)*", "[A-Z][a-z]+ \\w{1,5}",
+        "-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,3})?", "/\\*[a-z ]{0,20}\\*/"}) {
     auto grammar = Grammar::FromRegex(*tokenizer, pattern);
     ASSERT_TRUE(grammar.ok()) << grammar.status();
     for (uint32_t seed = 0; seed < 30; ++seed) {
