@@ -37,7 +37,7 @@ void AttendCall::Begin(const grpc::ByteBuffer* bytes) {
 }
 
 absl::Status AttendCall::Prepare(const v1::AttendRequest& request) {
-  if (absl::Status status = job_.ResolveModel(request.model()); !status.ok()) return status;
+  if (absl::Status status = job_.ResolveAnyModel(request.model()); !status.ok()) return status;
   const auto truncate = ToTruncate(request.truncate());
   if (!truncate.ok()) return truncate.status();
   chunk_bytes_ = request.chunk_bytes() == 0 ? kDefaultChunkBytes : request.chunk_bytes();
@@ -45,7 +45,7 @@ absl::Status AttendCall::Prepare(const v1::AttendRequest& request) {
     return FieldError("chunk_bytes",
                       absl::StrCat(chunk_bytes_, ": at least ", kMinChunkBytes, ", at most ", kMaxChunkBytes));
   }
-  const auto spec = ToAttentionSpec(request.attention(), job_.config().layers, job_.config().heads);
+  const auto spec = ToAttentionSpec(request.attention(), job_.served().shape().layers, job_.served().shape().heads);
   if (!spec.ok()) return spec.status();
   if (absl::Status status = job_.TokeniseOne(request.text(), *truncate, "text"); !status.ok()) return status;
   return job_.PlanAttention(*spec, static_cast<int64_t>(request.attention().max_bytes()));

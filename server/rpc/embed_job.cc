@@ -25,8 +25,8 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
   if (!truncate.ok()) return truncate.status();
   AttentionSpec attention;
   if (request.has_attention()) {
-    if (absl::Status status = CheckEncoder(job_.served()); !status.ok()) return WithField(status, "attention");
-    auto spec = ToAttentionSpec(request.attention(), job_.config().layers, job_.config().heads);
+    const ModelShape shape = job_.served().shape();
+    auto spec = ToAttentionSpec(request.attention(), shape.layers, shape.heads);
     if (!spec.ok()) return spec.status();
     attention = *std::move(spec);
   }

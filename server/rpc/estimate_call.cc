@@ -19,13 +19,14 @@ void EstimateCall::Run() {
 }
 
 absl::Status EstimateCall::Estimate() {
-  if (absl::Status status = job_.ResolveModel(request_.model()); !status.ok()) return status;
-  const auto spec = ToAttentionSpec(request_.attention(), job_.config().layers, job_.config().heads);
+  if (absl::Status status = job_.ResolveAnyModel(request_.model()); !status.ok()) return status;
+  const ModelShape shape = job_.served().shape();
+  const auto spec = ToAttentionSpec(request_.attention(), shape.layers, shape.heads);
   if (!spec.ok()) return spec.status();
   Encoding encoding;
   if (absl::Status status = Tokens(encoding); !status.ok()) return status;
-  const auto plan = AttentionPlan::Make(*spec, {.layers = job_.config().layers,
-                                                .heads = job_.config().heads,
+  const auto plan = AttentionPlan::Make(*spec, {.layers = shape.layers,
+                                                .heads = shape.heads,
                                                 .tokens = encoding.tokens(),
                                                 .special = encoding.special,
                                                 .word_ids = encoding.word_ids});
@@ -53,7 +54,7 @@ absl::Status EstimateCall::Tokens(Encoding& encoding) {
   if (request_.input_case() != v1::EstimateAttentionRequest::kTokens) {
     return FieldError("input", "text or tokens is needed");
   }
-  const uint32_t limit = static_cast<uint32_t>(job_.config().max_tokens);
+  const uint32_t limit = static_cast<uint32_t>(job_.served().shape().max_tokens);
   if (request_.tokens() < 1 || request_.tokens() > limit) {
     return FieldError("tokens", absl::StrCat(request_.tokens(), ": at least 1, at most ", limit));
   }

@@ -30,7 +30,7 @@ void GenerateCallBase::Begin(const grpc::ByteBuffer* bytes) {
 
 absl::Status GenerateCallBase::Prepare(grpc::ByteBuffer* bytes) {
   if (absl::Status status = TakeRequest(bytes); !status.ok()) return status;
-  auto request = ToGenerationRequest(options(), job_.decoder().config());
+  auto request = ToGenerationRequest(options(), job_.decoder());
   if (!request.ok()) return request.status();
   request->prompt = job_.prompt().ids;
   if (absl::Status status = job_.Check(*request); !status.ok()) {

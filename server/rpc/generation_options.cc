@@ -5,8 +5,8 @@
 #include <random>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "server/ops/status.h"
 
 namespace attnd {
@@ -22,12 +22,16 @@ uint64_t DrawnSeed() {
 
 }  // namespace
 
-absl::StatusOr<GenerationRequest> ToGenerationRequest(const v1::GenerationOptions& o, const DecoderConfig& config) {
-  if (o.grammar_case() != v1::GenerationOptions::GRAMMAR_NOT_SET) {
-    const char* field = o.has_regex() ? "options.regex" : "options.json_schema";
-    return WithField(absl::UnimplementedError("answers within a grammar are not served"), field);
-  }
+absl::StatusOr<GenerationRequest> ToGenerationRequest(const v1::GenerationOptions& o, const DecoderModel& model,
+                                                      absl::string_view field) {
+  const DecoderConfig& config = model.config();
   GenerationRequest request;
+  if (o.grammar_case() != v1::GenerationOptions::GRAMMAR_NOT_SET) {
+    auto grammar = o.has_regex() ? Grammar::FromRegex(*model.tokenizer, o.regex())
+                                 : Grammar::FromJsonSchema(*model.tokenizer, o.json_schema());
+    if (!grammar.ok()) return GenerationError(grammar.status(), field, field);
+    request.grammar = *std::move(grammar);
+  }
   const uint32_t context = static_cast<uint32_t>(config.max_tokens);
   if (o.has_max_tokens()) request.max_tokens = Bounded(o.max_tokens(), context);
   request.max_tokens = std::min(request.max_tokens, config.max_tokens);
@@ -64,9 +68,9 @@ absl::StatusOr<std::vector<GenerationRequest>> ForEachAnswer(const GenerationReq
 absl::Status GenerationError(const absl::Status& status, absl::string_view options, absl::string_view prompt) {
   if (status.code() != absl::StatusCode::kInvalidArgument) return status;
   absl::string_view message = status.message();
-  const absl::string_view name = message.substr(0, message.find(' '));
-  message.remove_prefix(std::min(message.size(), name.size() + 1));
-  if (absl::StartsWith(message, "is ")) message.remove_prefix(3);
+  const absl::string_view name = message.substr(0, message.find_first_of(" :"));
+  message.remove_prefix(name.size());
+  for (const absl::string_view between : {":", " ", "is "}) absl::ConsumePrefix(&message, between);
   if (name == "prompt") return WithField(absl::InvalidArgumentError(message), prompt);
   return WithField(absl::InvalidArgumentError(message), absl::StrCat(options, ".", name));
 }

@@ -8,15 +8,16 @@
 #include "absl/strings/string_view.h"
 #include "attnd/v1/generation.pb.h"
 #include "core/engine/generation.h"
-#include "core/model/decoder_config.h"
+#include "core/model/decoder_model.h"
 
 namespace attnd {
 
 inline constexpr uint32_t kAnswersMax = 64;
 
-// Everything but the prompt and the number of answers. kInvalidArgument, kUnimplemented: names "options.field".
-absl::StatusOr<GenerationRequest> ToGenerationRequest(const v1::GenerationOptions& options,
-                                                      const DecoderConfig& config);
+// Everything but the prompt and the number of answers. kInvalidArgument: names "field.part", where `field` is where the
+// options stand in the request.
+absl::StatusOr<GenerationRequest> ToGenerationRequest(const v1::GenerationOptions& options, const DecoderModel& model,
+                                                      absl::string_view field = "options");
 
 // One request for each of `n` answers (0: 1), which differ in their seeds. kInvalidArgument: names "options.n".
 absl::StatusOr<std::vector<GenerationRequest>> ForEachAnswer(const GenerationRequest& request, uint32_t n);

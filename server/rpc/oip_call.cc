@@ -46,10 +46,12 @@ absl::StatusOr<std::unique_ptr<OipCall>> OipCall::Make(ServerContext& context, c
   const auto timeout = OipParameters(request).Timeout();
   if (!timeout.ok()) return timeout.status();
   CallOrigin bounded = origin;
-  if (timeout->has_value()) bounded.deadline = std::min(origin.deadline, origin.start + **timeout);
-  if ((*model)->is_decoder()) {
-    return absl::UnimplementedError("inference of decoders is not served; call attnd.v1.Attnd/Generate");
+  // Where the client brings no deadline, the server's own is longer for those that generate.
+  if ((*model)->is_decoder() && origin.deadline == origin.start + context.limits.default_deadline) {
+    bounded.deadline = origin.start + context.limits.default_generation_deadline;
   }
+  if (timeout->has_value()) bounded.deadline = std::min(bounded.deadline, origin.start + **timeout);
+  if ((*model)->is_decoder()) return MakeOipDecoderCall(context, bounded, *std::move(model), request);
   return (*model)->is_operator() ? MakeOipAttentionCall(context, bounded, *std::move(model), request)
                                  : MakeOipEncoderCall(context, bounded, *std::move(model), request);
 }

@@ -3,6 +3,7 @@
 #define ATTND_SERVER_RPC_OIP_CALL_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
@@ -31,6 +32,14 @@ class OipCall {
   // Nobody waits any more. Any thread, any time.
   virtual void Cancel() = 0;
 
+  // Before Start: the answer may come in parts, where the model makes it bit by bit. `notify` is called, from any
+  // thread, when there is one to take; with `tell_final` each says whether it is the last one. What is in response() in
+  // the end is the rest.
+  using Notify = std::function<void()>;
+  virtual void StreamTo(Notify /*notify*/, bool /*tell_final*/) {}
+  // Writes what has come since the last part, if anything; false: nothing. One thread at a time, until `done`.
+  virtual bool TakePart(SliceWriter& /*writer*/) { return false; }
+
   // In `done`, when it went well.
   inference::ModelInferResponse& response() { return response_; }
   // The bytes of the response, once: its tensors, which are nearly all of it, are not copied.
@@ -47,11 +56,16 @@ class OipCall {
   inference::ModelInferResponse response_;
 };
 
+// Triton's name for which response of a request is the last one.
+inline constexpr char kOipIsFinal[] = "triton_final_response";
+
 // The model a request names, with the version checked ("1" or none). kNotFound, listing what there is.
 absl::StatusOr<ServedModelPtr> FindOipModel(ServerContext& context, const std::string& name,
                                             const std::string& version);
 
 std::unique_ptr<OipCall> MakeOipEncoderCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
+                                            const inference::ModelInferRequest& request);
+std::unique_ptr<OipCall> MakeOipDecoderCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
                                             const inference::ModelInferRequest& request);
 std::unique_ptr<OipCall> MakeOipAttentionCall(ServerContext& context, const CallOrigin& origin, ServedModelPtr model,
                                               const inference::ModelInferRequest& request);

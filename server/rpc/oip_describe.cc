@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/cpu.h"
 #include "server/rpc/oip_attention.h"
+#include "server/rpc/oip_decoder.h"
 #include "server/rpc/oip_encoder.h"
 #include "server/rpc/oip_tensors.h"
 #include "server/rpc/task_check.h"
@@ -91,8 +92,12 @@ ModelText DescribeDecoder(const ServedModel& model) {
   const ModelShape shape = model.shape();
   return {.platform = "attnd_decoder",
           .batches = false,
-          .inputs = {},
-          .outputs = {},
+          .inputs = {{"text", OipType::kBytes, {1}, true}, {"input_ids", OipType::kInt64, {1, kAny}, true}},
+          .outputs = {{kOipDecoderOutputs[kGenText], OipType::kBytes, {1}},
+                      {kOipDecoderOutputs[kGenTokenIds], OipType::kInt32, {kAny}},
+                      {kOipDecoderOutputs[kGenLogprobs], OipType::kFp32, {kAny}},
+                      {kOipDecoderOutputs[kGenPromptLogprobs], OipType::kFp32, {kAny}},
+                      {kOipDecoderOutputs[kGenAttention], OipType::kFp32, {shape.layers, shape.heads, kAny, kAny}}},
           .properties = {{"architecture", model.architecture()},
                          {"task", std::string(model.task())},
                          {"precision", model.precision_name()},
@@ -170,9 +175,11 @@ void DescribeConfig(const ServerContext& context, const ServedModel& model, infe
   config.set_backend("attnd");
   config.mutable_version_policy()->mutable_latest()->set_num_versions(1);
   if (text.batches) config.set_max_batch_size(static_cast<int32_t>(context.limits.max_texts_per_call));
-  config.mutable_dynamic_batching()->set_max_queue_delay_microseconds(
-      static_cast<uint64_t>(context.queue.max_queue_delay_us));
-  config.mutable_model_transaction_policy()->set_decoupled(false);
+  if (!model.is_decoder()) {
+    config.mutable_dynamic_batching()->set_max_queue_delay_microseconds(
+        static_cast<uint64_t>(context.queue.max_queue_delay_us));
+  }
+  config.mutable_model_transaction_policy()->set_decoupled(model.is_decoder());
   for (const TensorText& input : text.inputs) {
     inference::ModelInput& to = *config.add_input();
     FillConfigTensor(input, text.batches, to);

@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/ops/status.h"
 #include "server/rpc/oip_parameters.h"
@@ -152,16 +151,6 @@ absl::Status ReadPrompt(const OipParameters& parameters, const ModelConfig& conf
   return found.status();
 }
 
-// "heads: ..." of HeadSelection as an error of the parameter "heads".
-absl::Status SelectionError(const absl::Status& status) {
-  for (const absl::string_view name : {"layers", "heads"}) {
-    if (!absl::StartsWith(status.message(), absl::StrCat(name, ": "))) continue;
-    return WithField(absl::Status(status.code(), status.message().substr(name.size() + 2)),
-                     absl::StrCat("parameters.", name));
-  }
-  return WithField(status, "parameters");
-}
-
 }  // namespace
 
 absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::ModelInferRequest& message,
@@ -188,12 +177,8 @@ absl::StatusOr<OipEncoderRequest> OipEncoderRequest::Read(const inference::Model
   if (!raw_scores.ok()) return raw_scores.status();
   request.raw_scores = raw_scores->value_or(false);
   if (absl::Status status = ReadPrompt(parameters, config, request); !status.ok()) return status;
-  const auto layers = parameters.Text("layers");
-  if (!layers.ok()) return layers.status();
-  const auto heads = parameters.Text("heads");
-  if (!heads.ok()) return heads.status();
-  auto selection = HeadSelection::ParseCross(layers->value_or(""), heads->value_or(""), config.layers, config.heads);
-  if (!selection.ok()) return SelectionError(selection.status());
+  auto selection = ReadOipSelection(parameters, config.layers, config.heads);
+  if (!selection.ok()) return selection.status();
   request.selection = *std::move(selection);
   return request;
 }

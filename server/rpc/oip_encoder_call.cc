@@ -12,18 +12,12 @@
 #include "server/ops/status.h"
 #include "server/rpc/oip_call.h"
 #include "server/rpc/oip_encoder.h"
+#include "server/rpc/oip_parameters.h"
 #include "server/rpc/oip_tensors.h"
 #include "server/rpc/scores.h"
 
 namespace attnd {
 namespace {
-
-// The layers of a selection that is a cross product.
-int64_t SelectedLayers(const HeadSelection& selection) {
-  const int first = selection.items()[0].head;
-  return std::count_if(selection.items().begin(), selection.items().end(),
-                       [first](const LayerHead& item) { return item.head == first; });
-}
 
 class OipEncoderCall : public OipCall {
  public:
@@ -171,8 +165,7 @@ void OipEncoderCall::SetOutputs() {
 }
 
 std::vector<int64_t> OipEncoderCall::Shape(OipEncoderOutput output) const {
-  const int64_t layers = SelectedLayers(asked_.selection);
-  const int64_t heads = asked_.selection.size() / layers;
+  const auto [layers, heads] = ShapeOf(asked_.selection);
   switch (output) {
     case kOutEmbedding:
       return {texts_, job_config().embedding_size};

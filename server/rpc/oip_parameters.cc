@@ -99,4 +99,28 @@ absl::StatusOr<std::optional<absl::Duration>> OipParameters::Timeout() const {
   return absl::Microseconds(us);
 }
 
+absl::StatusOr<HeadSelection> ReadOipSelection(const OipParameters& parameters, int layers, int heads) {
+  const auto layer_list = parameters.Text("layers");
+  if (!layer_list.ok()) return layer_list.status();
+  const auto head_list = parameters.Text("heads");
+  if (!head_list.ok()) return head_list.status();
+  auto selection = HeadSelection::ParseCross(layer_list->value_or(""), head_list->value_or(""), layers, heads);
+  if (selection.ok()) return selection;
+  // "heads: ..." is an error of the parameter "heads".
+  const absl::Status& status = selection.status();
+  for (const absl::string_view name : {"layers", "heads"}) {
+    if (!absl::StartsWith(status.message(), absl::StrCat(name, ": "))) continue;
+    return WithField(absl::Status(status.code(), status.message().substr(name.size() + 2)),
+                     absl::StrCat("parameters.", name));
+  }
+  return WithField(status, "parameters");
+}
+
+OipSelectionShape ShapeOf(const HeadSelection& selection) {
+  const int first = selection.items()[0].head;
+  const int64_t layers = std::count_if(selection.items().begin(), selection.items().end(),
+                                       [first](const LayerHead& item) { return item.head == first; });
+  return {layers, selection.size() / layers};
+}
+
 }  // namespace attnd

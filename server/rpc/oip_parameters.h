@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/attention/selection.h"
 #include "inference/grpc_service.pb.h"
 
 namespace attnd {
@@ -35,6 +36,15 @@ class OipParameters {
   const inference::InferParameter* Find(absl::string_view name) const;
   const inference::ModelInferRequest& request_;
 };
+
+// The parameters "layers" and "heads": every head chosen of every layer chosen, all where they are absent.
+// kInvalidArgument names the one at fault.
+absl::StatusOr<HeadSelection> ReadOipSelection(const OipParameters& parameters, int layers, int heads);
+// How many layers and heads that is.
+struct OipSelectionShape {
+  int64_t layers, heads;
+};
+OipSelectionShape ShapeOf(const HeadSelection& selection);
 
 }  // namespace attnd
 

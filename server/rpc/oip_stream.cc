@@ -14,7 +14,6 @@ namespace {
 
 // Triton: with this parameter a client asks to be told which response of a request is the last one.
 constexpr char kAskFinal[] = "triton_enable_empty_final_response";
-constexpr char kIsFinal[] = "triton_final_response";
 
 class OipStreamJob : public StreamJob {
  public:
@@ -30,12 +29,27 @@ class OipStreamJob : public StreamJob {
     if (call_ == nullptr) return std::move(done)(status_);
     call_->Start(std::move(done));
   }
+  void OnPart(std::function<void()> notify) override {
+    if (call_ != nullptr) call_->StreamTo(std::move(notify), AsksFinal());
+  }
+  bool TakePart(grpc::ByteBuffer* reply) override {
+    SliceWriter writer;
+    if (call_ == nullptr || !call_->TakePart(writer)) return false;
+    *reply = writer.FinishWithin(inference::ModelStreamInferResponse(),
+                                 inference::ModelStreamInferResponse::kInferResponseFieldNumber);
+    return true;
+  }
   void Cancel() override {
     if (call_ != nullptr) call_->Cancel();
   }
   grpc::ByteBuffer Reply(const absl::Status& status, CallMonitor& monitor) override;
 
  private:
+  bool AsksFinal() const {
+    const auto asked = request_.parameters().find(kAskFinal);
+    return asked != request_.parameters().end() && asked->second.bool_param();
+  }
+
   const absl::Time start_;
   inference::ModelInferRequest request_;
   absl::Status status_;  // of the request, before it ran
@@ -50,10 +64,7 @@ grpc::ByteBuffer OipStreamJob::Reply(const absl::Status& status, CallMonitor& mo
     call_->model()->counters->Add(status.ok(), now - start_, call_->times(), now);
   }
   inference::ModelInferResponse& response = status.ok() ? call_->response() : *reply.mutable_infer_response();
-  const auto asked = request_.parameters().find(kAskFinal);
-  if (asked != request_.parameters().end() && asked->second.bool_param()) {
-    (*response.mutable_parameters())[kIsFinal].set_bool_param(true);
-  }
+  if (AsksFinal()) (*response.mutable_parameters())[kOipIsFinal].set_bool_param(true);
   if (status.ok()) {
     call_->Observe(monitor);
     SliceWriter writer;

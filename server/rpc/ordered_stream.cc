@@ -32,7 +32,7 @@ void OrderedStream::ReadIfWanted() {
 }
 
 bool OrderedStream::IsOver() const {
-  if (!items_.empty() || writing_ != nullptr) return false;
+  if (!items_.empty() || writing_ != nullptr || writing_part_) return false;
   // An outstanding read does not keep a draining or broken stream: gRPC ends it with the call.
   return broken_ || context_.drain.started() || (no_more_reads_ && !reading_);
 }
@@ -44,7 +44,13 @@ void OrderedStream::Advance() {
     if (finished_) return;
     ReadIfWanted();
     while (broken_ && !items_.empty() && items_.front()->done) items_.pop_front();
-    if (writing_ == nullptr && !broken_ && !items_.empty() && items_.front()->done) {
+    const bool may_write = writing_ == nullptr && !writing_part_ && !broken_ && !items_.empty();
+    if (may_write && items_.front()->job != nullptr && !items_.front()->done &&
+        items_.front()->job->TakePart(&write_)) {
+      writing_part_ = true;
+      monitor_.Sent();
+      StartWrite(&write_);
+    } else if (may_write && items_.front()->done) {
       writing_ = std::move(items_.front());
       items_.pop_front();
       bytes_ -= writing_->bytes;
@@ -101,6 +107,9 @@ void OrderedStream::RunItem(const std::shared_ptr<Item>& item, grpc::ByteBuffer&
     item->job = std::move(job);
     if (broken_) started->Cancel();  // not started: it only marks itself
   }
+  started->OnPart([stream = std::weak_ptr<OrderedStream>(shared_from_this())] {
+    if (const auto alive = stream.lock()) alive->Advance();
+  });
   started->Start([stream = shared_from_this(), item](const absl::Status& status) {
     {
       absl::MutexLock lock(&stream->mutex_);
@@ -116,6 +125,7 @@ void OrderedStream::OnWriteDone(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     written = std::move(writing_);
+    writing_part_ = false;
     write_.Clear();
     if (!ok) broken_ = true;
   }

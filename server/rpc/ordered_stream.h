@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
@@ -25,7 +26,12 @@ class StreamJob {
   virtual void Start(Done done) = 0;
   // Any thread, any time; also before Start, which then ends with kCancelled.
   virtual void Cancel() = 0;
-  // The reply, after `done` with `status`. Tells `monitor` what the request did.
+  // Before Start: `notify` is to be called, by any thread that holds none of the job's locks, when TakePart has
+  // something.
+  virtual void OnPart(std::function<void()> /*notify*/) {}
+  // A part of the reply, before `done`: false when there is none. Called in turn with Reply, by one thread at a time.
+  virtual bool TakePart(grpc::ByteBuffer* /*reply*/) { return false; }
+  // The reply, or the rest of it, after `done` with `status`. Tells `monitor` what the request did.
   virtual grpc::ByteBuffer Reply(const absl::Status& status, CallMonitor& monitor) = 0;
 };
 
@@ -80,10 +86,11 @@ class OrderedStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byt
   absl::Mutex mutex_;  // held across StartRead and StartWrite, which never call back on the caller's stack
   CallMonitor monitor_ ABSL_GUARDED_BY(mutex_);
   const CallOrigin origin_;
-  grpc::ByteBuffer read_;                                            // gRPC's while reading_
-  grpc::ByteBuffer write_;                                           // gRPC's while there is a writing_
+  grpc::ByteBuffer read_;   // gRPC's while reading_
+  grpc::ByteBuffer write_;  // gRPC's while there is a writing_ or writing_part_
   std::deque<std::shared_ptr<Item>> items_ ABSL_GUARDED_BY(mutex_);  // unanswered, in order
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;                         // of their requests
+  bool writing_part_ ABSL_GUARDED_BY(mutex_) = false;                // of the first of items_
   // What is being answered, or null: what the job holds of the server's memory is held until the client has taken it.
   std::shared_ptr<Item> writing_ ABSL_GUARDED_BY(mutex_);
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;

@@ -91,12 +91,13 @@ void TextJob::UseModel(ServedModelPtr model) {
 absl::Status TextJob::PlanAttention(const AttentionSpec& spec, int64_t max_bytes, absl::string_view field) {
   const bool callers = max_bytes > 0 && max_bytes < context_.limits.max_attention_bytes;
   const int64_t cap = callers ? max_bytes : context_.limits.max_attention_bytes;
+  const ModelShape shape = model_->shape();
   int64_t total = 0;
   for (TextSequence& sequence : sequences_) {
     const Encoding& encoding = sequence.encoding;
     auto plan = AttentionPlan::Make(spec,
-                                    {.layers = config().layers,
-                                     .heads = config().heads,
+                                    {.layers = shape.layers,
+                                     .heads = shape.heads,
                                      .tokens = encoding.tokens(),
                                      .special = encoding.special,
                                      .word_ids = encoding.word_ids,

@@ -1,10 +1,12 @@
 // How a TextJob's sequences go through a decoder: each is a prompt that is read and not answered.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "core/attention/token_rows.h"
 #include "server/ops/status.h"
 #include "server/rpc/text_job.h"
 
@@ -14,6 +16,21 @@ namespace attnd {
 class TextJob::Reading : public GenerationListener {
  public:
   Reading(TextJob& job, TextSequence& sequence) : job_(job), sequence_(sequence) {}
+
+  // The memory for its attention is taken here: the call holds it of the server's already.
+  GenerationRequest Request() {
+    GenerationRequest request;
+    request.prompt = sequence_.encoding.ids;
+    request.max_tokens = 0;
+    if (sequence_.embedding != nullptr) request.hidden = sequence_.pooling;
+    if (sequence_.plan == nullptr) return request;
+    const ModelShape shape = job_.served().shape();
+    request.prompt_attention = sequence_.plan->needed_rows();
+    recorder_.emplace(sequence_.plan);
+    rows_.emplace(*recorder_, shape.layers, shape.heads, sequence_.encoding.tokens(), request.prompt_attention);
+    request.attention = &*rows_;
+    return request;
+  }
 
   bool Wanted() override { return !job_.ticket_.Abandoned(job_.context_.batcher.Now()); }
   void OnStart() override { started_at_ = job_.context_.batcher.Now(); }
@@ -26,7 +43,15 @@ class TextJob::Reading : public GenerationListener {
       if (status.ok()) status = absl::UnavailableError("the model is being stopped");
     }
     if (status.ok()) TakeHidden(summary.hidden);
-    job_.SequenceFinished({.started = started_at_, .finished = now}, status);  // the job may be gone
+    if (status.ok() && recorder_.has_value()) {
+      auto attention = recorder_->Finish();
+      if (attention.ok()) sequence_.attention = *std::move(attention);
+      status = attention.status();
+    }
+    rows_.reset();
+    recorder_.reset();
+    const absl::Duration record = job_.context_.batcher.Now() - now;
+    job_.SequenceFinished({.started = started_at_, .finished = now, .record = record}, status);  // the job may be gone
   }
 
  private:
@@ -42,6 +67,8 @@ class TextJob::Reading : public GenerationListener {
   TextJob& job_;
   TextSequence& sequence_;
   absl::Time started_at_ = absl::InfiniteFuture();
+  std::optional<AttentionRecorder> recorder_;
+  std::optional<WholeRows> rows_;  // into the recorder
 };
 
 absl::Status TextJob::CheckPrompt(const TextSequence& sequence) const {
@@ -61,11 +88,9 @@ absl::Status TextJob::SubmitToDecoder() {
   std::vector<Generation> readings;
   readings.reserve(sequences_.size());
   for (TextSequence& sequence : sequences_) {
-    GenerationRequest request;
-    request.prompt = sequence.encoding.ids;
-    request.max_tokens = 0;
-    if (sequence.embedding != nullptr) request.hidden = sequence.pooling;
-    readings.push_back({std::move(request), std::make_shared<Reading>(*this, sequence)});
+    auto reading = std::make_shared<Reading>(*this, sequence);
+    GenerationRequest request = reading->Request();
+    readings.push_back({std::move(request), std::move(reading)});
   }
   return model_->decoder->generator().SubmitAll(std::move(readings), /*after_first=*/false);
 }
