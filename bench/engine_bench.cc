@@ -1,8 +1,8 @@
 // In-process speed of the engine on real texts, beside the ceiling: the same linears' ukernel loop and nothing else.
 //   engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [MAPS] [PRECISION]
-// TEXTS.json: a list of texts, or of lists of token ids. latency: one text at a time, of 8 to 512 tokens. MAPS: none, sink (every tile is looked at). PRECISION: f32, bf16,
-// int8. Prints one JSON object: tokens, seconds per run for the engine, for tokenising, and for the bare loop; or the
-// medians of the latencies in ms.
+// TEXTS.json: a list of texts, or of lists of token ids. latency: one text at a time, of 8 to 512 tokens. MAPS: none,
+// sink (every tile is looked at). PRECISION: f32, bf16, int8. Prints one JSON object: tokens, seconds per run for the
+// engine, for tokenising, and for the bare loop; or the medians of the latencies in ms.
 #include <algorithm>
 #include <atomic>
 #include <chrono>

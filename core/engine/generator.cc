@@ -23,7 +23,8 @@ class WantedRows : public AttentionSink {
   explicit WantedRows(const GenerationRequest& request)
       : sink_(request.attention),
         of_prompt_(request.prompt_attention),
-        answer_(request.max_tokens > 0 ? static_cast<int>(request.prompt.size()) - 1 : std::numeric_limits<int>::max()) {}
+        answer_(request.max_tokens > 0 ? static_cast<int>(request.prompt.size()) - 1
+                                       : std::numeric_limits<int>::max()) {}
 
   // Whether some of rows [begin, end) are handed on.
   bool Any(int begin, int end) const {

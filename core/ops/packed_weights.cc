@@ -23,8 +23,8 @@ UkernelData DataOf(Precision precision) {
 
 int WeightBytes(UkernelData data) { return data == UkernelData::kF32 ? 4 : data == UkernelData::kU8S8 ? 1 : 2; }
 
-// Most inputs that share one range. Where a dot product has VNNI's speed 192 hold the bar of fidelity that its full range
-// of weights allows; elsewhere what surrounds a group costs more. docs/performance.md has the figures.
+// Most inputs that share one range. Where a dot product has VNNI's speed 192 hold the bar of fidelity that its full
+// range of weights allows; elsewhere what surrounds a group costs more. docs/performance.md has the figures.
 int GroupInputs() { return CpuHasVnni() ? 192 : 384; }
 
 int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }

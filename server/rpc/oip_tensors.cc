@@ -17,7 +17,9 @@ using Tensor = inference::ModelInferRequest::InferInputTensor;
 constexpr int kMaxRank = 8;
 static_assert(std::endian::native == std::endian::little, "raw contents are little-endian");
 
-std::string TensorShapeText(absl::Span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+std::string TensorShapeText(absl::Span<const int64_t> shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
 
 std::string TypesText(const std::vector<OipType>& types) {
   return absl::StrJoin(types, " or ", [](std::string* out, OipType type) { absl::StrAppend(out, OipTypeName(type)); });
@@ -105,13 +107,13 @@ absl::Status OipInput::Init(const inference::ModelInferRequest& request, int ind
   elements_ = 1;
   for (int64_t dimension : shape_) {
     if (dimension < 1) {
-      return FieldError(shape_field,
-                        absl::StrCat(name(), " has shape ", TensorShapeText(shape_), "; every dimension must be at least 1"));
+      return FieldError(shape_field, absl::StrCat(name(), " has shape ", TensorShapeText(shape_),
+                                                  "; every dimension must be at least 1"));
     }
     if (__builtin_mul_overflow(elements_, dimension, &elements_) ||
         elements_ > std::numeric_limits<int64_t>::max() / 8) {
-      return FieldError(shape_field,
-                        absl::StrCat(name(), " has shape ", TensorShapeText(shape_), ", more elements than there can be"));
+      return FieldError(shape_field, absl::StrCat(name(), " has shape ", TensorShapeText(shape_),
+                                                  ", more elements than there can be"));
     }
   }
   return CheckContents();
@@ -141,8 +143,8 @@ absl::Status OipInput::CheckContents() const {
     return absl::OkStatus();
   }
   if (bytes != elements_ * OipTypeBytes(type_)) {
-    return FieldError(raw_field_, absl::StrCat(name(), " has ", bytes, " bytes; its shape ", TensorShapeText(shape_), " of ",
-                                               OipTypeName(type_), " needs ", elements_ * OipTypeBytes(type_)));
+    return FieldError(raw_field_, absl::StrCat(name(), " has ", bytes, " bytes; its shape ", TensorShapeText(shape_),
+                                               " of ", OipTypeName(type_), " needs ", elements_ * OipTypeBytes(type_)));
   }
   return absl::OkStatus();
 }

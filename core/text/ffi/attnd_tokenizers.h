@@ -27,8 +27,8 @@ void attnd_string_free(attnd_string string); /* data may be null */
 
 enum {
   ATTND_OK = 0,
-  ATTND_INVALID = 1,  /* the input is at fault */
-  ATTND_INTERNAL = 2, /* the crate panicked; the tokenizer stays usable */
+  ATTND_INVALID = 1,   /* the input is at fault */
+  ATTND_INTERNAL = 2,  /* the crate panicked; the tokenizer stays usable */
   ATTND_EXHAUSTED = 3, /* a limit of work was reached */
 };
 /* Functions that take `error` write it exactly when they return something else than ATTND_OK: at most 403 bytes,
@@ -74,8 +74,9 @@ void attnd_chat_template_free(attnd_chat_template* chat_template); /* may be nul
 int attnd_chat_template_render(const attnd_chat_template* chat_template, const uint8_t* context, size_t size,
                                attnd_string* out, attnd_string* error);
 
-/* Constrained decoding by the `llguidance` crate. A grammar is immutable: any number of threads may start states of it at
- * once, and it may outlive its tokenizer. A state is one text on its way, of one thread, and may outlive its grammar. */
+/* Constrained decoding by the `llguidance` crate. A grammar is immutable: any number of threads may start states of it
+ * at once, and it may outlive its tokenizer. A state is one text on its way, of one thread, and may outlive its
+ * grammar. */
 typedef struct attnd_grammar attnd_grammar;
 typedef struct attnd_grammar_state attnd_grammar_state;
 enum { ATTND_JSON_SCHEMA = 0, ATTND_REGEX = 1 };
@@ -90,8 +91,9 @@ void attnd_grammar_free(attnd_grammar* grammar); /* may be null */
 int attnd_grammar_start(const attnd_grammar* grammar, attnd_grammar_state** out, attnd_string* error);
 void attnd_grammar_state_free(attnd_grammar_state* state); /* may be null */
 
-/* Which tokens may follow: bit id % 32 of mask[id / 32], for all ids below attnd_tokenizer_id_limit, and whether the text
- * may end here. Never a special token. ATTND_EXHAUSTED: the grammar is too complex here, the state is of no more use. */
+/* Which tokens may follow: bit id % 32 of mask[id / 32], for all ids below attnd_tokenizer_id_limit, and whether the
+ * text may end here. Never a special token. ATTND_EXHAUSTED: the grammar is too complex here, the state is of no more
+ * use. */
 int attnd_grammar_allowed(attnd_grammar_state* state, uint32_t* mask, bool* may_end, attnd_string* error);
 /* Goes on by a token that may follow. ATTND_EXHAUSTED as above. */
 int attnd_grammar_accept(attnd_grammar_state* state, uint32_t id, attnd_string* error);

@@ -155,7 +155,8 @@ TEST(LinearPrecisionSaturationTest, TheLargestProductsAreExact) {
       expected += double{x[k]} * w[n * kInputs + k];
       most += std::abs(double{x[k]} * w[n * kInputs + k]);
     }
-    // A level of the weights is 1/127 (1/63 where neighbours share it); saturated, the sum of two full products loses half.
+    // A level of the weights is 1/127 (1/63 where neighbours share it); saturated, the sum of two full products loses
+    // half.
     EXPECT_NEAR(y[n], expected, most / 120) << n;
   }
 }
