@@ -1,0 +1,104 @@
+// Generator::Active: one generation on its way, for the generator's own files.
+#ifndef ATTND_CORE_ENGINE_GENERATOR_ACTIVE_H_
+#define ATTND_CORE_ENGINE_GENERATOR_ACTIVE_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/attention/sink.h"
+#include "core/engine/constraint.h"
+#include "core/engine/generator.h"
+#include "core/text/detokenizer.h"
+
+namespace attnd {
+
+// Rows of a step whose logits are all wanted: [rows, vocab] floats are not to take hundreds of megabytes.
+inline constexpr int kLogitRows = 64;
+
+// Hands on only the rows that somebody looks at: some of the prompt's, and those that give tokens of the answer.
+class WantedRows : public AttentionSink {
+ public:
+  explicit WantedRows(const GenerationRequest& request)
+      : sink_(request.attention),
+        of_prompt_(request.prompt_attention),
+        answer_(request.max_tokens > 0 ? static_cast<int>(request.prompt.size()) - 1
+                                       : std::numeric_limits<int>::max()) {}
+
+  // Whether some of rows [begin, end) are handed on.
+  bool Any(int begin, int end) const {
+    return sink_ != nullptr && (end > answer_ || (begin < of_prompt_.end && end > of_prompt_.begin));
+  }
+  bool Wants(int layer, int head) const override { return sink_->Wants(layer, head); }
+  void Tile(const AttentionTile& tile) override {
+    const int end = tile.query_begin + tile.query_count;
+    Part(tile, of_prompt_.begin, std::min(of_prompt_.end, end));
+    Part(tile, std::max(answer_, of_prompt_.end), end);
+  }
+
+ private:
+  void Part(const AttentionTile& tile, int begin, int end) {
+    begin = std::max(begin, tile.query_begin);
+    if (begin >= end) return;
+    const int skipped = begin - tile.query_begin;
+    AttentionTile part = tile;
+    part.query_begin = begin;
+    part.query_count = end - begin;
+    part.probabilities += int64_t{skipped} * tile.stride;
+    if (part.log_sum_exp != nullptr) part.log_sum_exp += skipped;
+    sink_->Tile(part);
+  }
+
+  AttentionSink* const sink_;
+  const TokenSpan of_prompt_;
+  const int answer_;  // first row that gives a token of the answer
+};
+
+// One generation on its way.
+struct Generator::Active {
+  Active(GenerationRequest asked, std::shared_ptr<GenerationListener> to, const Tokenizer& tokenizer)
+      : request(std::move(asked)),
+        listener(std::move(to)),
+        sampler(request.sampling, request.prompt),
+        detokenizer(tokenizer, request.prompt),
+        stops(request.stop_strings),
+        constraint(request.grammar),
+        prompt(static_cast<int>(request.prompt.size())),
+        wanted_rows(request) {
+    sequence.ids = request.prompt;
+    sequence.owner = this;
+    // Rows that somebody looks at must be computed, not taken over.
+    if (request.prompt_attention.size() > 0) sequence.share_tokens = request.prompt_attention.begin;
+    if (request.hidden == HiddenPooling::kMean) sequence.share_tokens = 0;
+    if (request.prompt_logprobs) sequence.share_tokens = std::min(sequence.share_tokens, request.logprobs_from);
+    if (request.prompt_logprobs) sequence.chunk_tokens = kLogitRows;
+  }
+  // Answers to the same prompt, which begin when this one has read it.
+  std::vector<std::unique_ptr<Active>> followers;
+
+  int generated() const { return static_cast<int>(sequence.ids.size()) - prompt; }
+  bool IsEnd(int32_t id) const { return std::find(end_ids.begin(), end_ids.end(), id) != end_ids.end(); }
+
+  const GenerationRequest request;
+  const std::shared_ptr<GenerationListener> listener;
+  ScheduledSequence sequence;
+  Sampler sampler;
+  Detokenizer detokenizer;
+  StopMatcher stops;
+  Constraint constraint;
+  const int prompt;  // tokens
+  WantedRows wanted_rows;
+  std::vector<int32_t> end_ids;         // model's and request's
+  std::optional<GeneratedToken> token;  // sampled in this step
+  int prompt_rows = 0;                  // whose outputs were taken: a sequence computed again gives them twice
+  bool started = false;
+  GenerationSummary summary;
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_ENGINE_GENERATOR_ACTIVE_H_
