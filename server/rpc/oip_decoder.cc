@@ -19,10 +19,10 @@ namespace {
 std::string FieldOf(absl::string_view name) { return absl::StrCat("parameters.", name); }
 
 // Each reads one parameter, where it is there, into a field of the options.
-using Options = v1::GenerationOptions;
+using Fields = v1::GenerationOptions;
 
-absl::Status ReadCount(const OipParameters& parameters, absl::string_view name, Options& options,
-                       void (Options::*set)(uint32_t)) {
+absl::Status ReadCount(const OipParameters& parameters, absl::string_view name, Fields& options,
+                       void (Fields::*set)(uint32_t)) {
   const auto value = parameters.Integer(name);
   if (!value.ok()) return value.status();
   if (!value->has_value()) return absl::OkStatus();
@@ -32,8 +32,8 @@ absl::Status ReadCount(const OipParameters& parameters, absl::string_view name, 
   return absl::OkStatus();
 }
 
-absl::Status ReadNumber(const OipParameters& parameters, absl::string_view name, Options& options,
-                        void (Options::*set)(float)) {
+absl::Status ReadNumber(const OipParameters& parameters, absl::string_view name, Fields& options,
+                        void (Fields::*set)(float)) {
   const auto value = parameters.Number(name);
   if (!value.ok()) return value.status();
   if (value->has_value()) (options.*set)(static_cast<float>(**value));
@@ -48,7 +48,7 @@ std::optional<google::protobuf::ListValue> ListOf(const std::string& text) {
 }
 
 // A string, or a JSON list of strings.
-absl::Status ReadStop(const OipParameters& parameters, Options& options) {
+absl::Status ReadStop(const OipParameters& parameters, Fields& options) {
   const auto text = parameters.Text("stop");
   if (!text.ok() || !text->has_value()) return text.status();
   const auto list = ListOf(**text);
@@ -64,7 +64,7 @@ absl::Status ReadStop(const OipParameters& parameters, Options& options) {
 }
 
 // An integer, or a JSON list of integers.
-absl::Status ReadStopIds(const OipParameters& parameters, Options& options) {
+absl::Status ReadStopIds(const OipParameters& parameters, Fields& options) {
   const auto text = parameters.Text("stop_ids");
   if (!text.ok() || !text->has_value()) return text.status();
   const auto list = ListOf(absl::StartsWith(**text, "[") ? **text : absl::StrCat("[", **text, "]"));
@@ -78,7 +78,7 @@ absl::Status ReadStopIds(const OipParameters& parameters, Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status ReadGrammar(const OipParameters& parameters, Options& options) {
+absl::Status ReadGrammar(const OipParameters& parameters, Fields& options) {
   const auto schema = parameters.Text("json_schema");
   if (!schema.ok()) return schema.status();
   const auto regex = parameters.Text("regex");
@@ -91,18 +91,18 @@ absl::Status ReadGrammar(const OipParameters& parameters, Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status ReadOptions(const OipParameters& parameters, Options& options) {
-  absl::Status status = ReadCount(parameters, "max_tokens", options, &Options::set_max_tokens);
-  status.Update(ReadCount(parameters, "min_tokens", options, &Options::set_min_tokens));
-  status.Update(ReadNumber(parameters, "repetition_penalty", options, &Options::set_repetition_penalty));
-  status.Update(ReadNumber(parameters, "presence_penalty", options, &Options::set_presence_penalty));
-  status.Update(ReadNumber(parameters, "frequency_penalty", options, &Options::set_frequency_penalty));
-  status.Update(ReadNumber(parameters, "temperature", options, &Options::set_temperature));
-  status.Update(ReadCount(parameters, "top_k", options, &Options::set_top_k));
-  status.Update(ReadNumber(parameters, "top_p", options, &Options::set_top_p));
-  status.Update(ReadNumber(parameters, "min_p", options, &Options::set_min_p));
-  status.Update(ReadNumber(parameters, "typical_p", options, &Options::set_typical_p));
-  status.Update(ReadCount(parameters, "n", options, &Options::set_n));
+absl::Status ReadOptions(const OipParameters& parameters, Fields& options) {
+  absl::Status status = ReadCount(parameters, "max_tokens", options, &Fields::set_max_tokens);
+  status.Update(ReadCount(parameters, "min_tokens", options, &Fields::set_min_tokens));
+  status.Update(ReadNumber(parameters, "repetition_penalty", options, &Fields::set_repetition_penalty));
+  status.Update(ReadNumber(parameters, "presence_penalty", options, &Fields::set_presence_penalty));
+  status.Update(ReadNumber(parameters, "frequency_penalty", options, &Fields::set_frequency_penalty));
+  status.Update(ReadNumber(parameters, "temperature", options, &Fields::set_temperature));
+  status.Update(ReadCount(parameters, "top_k", options, &Fields::set_top_k));
+  status.Update(ReadNumber(parameters, "top_p", options, &Fields::set_top_p));
+  status.Update(ReadNumber(parameters, "min_p", options, &Fields::set_min_p));
+  status.Update(ReadNumber(parameters, "typical_p", options, &Fields::set_typical_p));
+  status.Update(ReadCount(parameters, "n", options, &Fields::set_n));
   status.Update(ReadStop(parameters, options));
   status.Update(ReadStopIds(parameters, options));
   status.Update(ReadGrammar(parameters, options));
