@@ -27,7 +27,7 @@ absl::Status ClassifyCall::Collect() {
     const absl::Span<float> scores(sequence.logits, labels.size());
     if (!request_.raw_scores()) ToScores(job_.config().problem_type, scores);
     v1::ClassifiedText& text = *response_.add_texts();
-    for (const int id : TopK(scores, request_.top_k())) {
+    for (const int id : TopIndices(scores, request_.top_k())) {
       v1::LabelScore& label = *text.add_labels();
       label.set_label(labels[static_cast<size_t>(id)]);
       label.set_id(static_cast<uint32_t>(id));
@@ -51,7 +51,7 @@ absl::Status RerankCall::Collect() {
   std::vector<float> scores;
   for (const TextSequence& sequence : job_.sequences()) scores.push_back(*sequence.logits);
   if (!request_.raw_scores()) Sigmoid(absl::MakeSpan(scores));
-  for (const int index : TopK(scores, request_.top_n())) {
+  for (const int index : TopIndices(scores, request_.top_n())) {
     v1::RankedDocument& result = *response_.add_results();
     result.set_index(static_cast<uint32_t>(index));
     result.set_score(scores[static_cast<size_t>(index)]);

@@ -79,7 +79,7 @@ absl::Status FillMaskCall::FillOne(const TextSequence& sequence, v1::FilledText&
     const int32_t mask = place;
     v1::FilledMask& filled = *text.add_masks();
     filled.set_token(static_cast<uint32_t>(position));
-    for (const int id : TopK(logits, static_cast<size_t>(candidates()))) {
+    for (const int id : TopIndices(logits, static_cast<size_t>(candidates()))) {
       // A candidate takes longer than a look at the clock by far, and there may be thousands.
       if (absl::Status status = job_.CheckWanted(); !status.ok()) return status;
       const float logit = logits[static_cast<size_t>(id)];

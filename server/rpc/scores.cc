@@ -39,7 +39,7 @@ void ToScores(ProblemType problem, absl::Span<float> logits) {
   }
 }
 
-std::vector<int> TopK(absl::Span<const float> values, size_t k) {
+std::vector<int> TopIndices(absl::Span<const float> values, size_t k) {
   std::vector<int> order(values.size());
   std::iota(order.begin(), order.end(), 0);
   if (k == 0 || k > order.size()) k = order.size();

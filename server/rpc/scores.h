@@ -17,7 +17,7 @@ void ToScores(ProblemType problem, absl::Span<float> logits);
 
 // Positions of the `k` largest values, largest first, the earlier first among equals; all where `k` is 0 or more than
 // there are.
-std::vector<int> TopK(absl::Span<const float> values, size_t k);
+std::vector<int> TopIndices(absl::Span<const float> values, size_t k);
 
 // log(sum(exp(values))).
 float LogSumExp(absl::Span<const float> values);
