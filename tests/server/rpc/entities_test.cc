@@ -65,9 +65,9 @@ TEST(EntitiesTest, WordsByTheirFirstTheirSurestOrTheirMeanToken) {
 
 TEST(ScoresTest, TopKIsStable) {
   const std::vector<float> values = {1, 3, 2, 3};
-  EXPECT_THAT(TopK(values, 0), ElementsAre(1, 3, 2, 0));
-  EXPECT_THAT(TopK(values, 2), ElementsAre(1, 3));
-  EXPECT_THAT(TopK(values, 9), ElementsAre(1, 3, 2, 0));
+  EXPECT_THAT(TopIndices(values, 0), ElementsAre(1, 3, 2, 0));
+  EXPECT_THAT(TopIndices(values, 2), ElementsAre(1, 3));
+  EXPECT_THAT(TopIndices(values, 9), ElementsAre(1, 3, 2, 0));
 }
 
 TEST(ScoresTest, EachProblemHasItsFunction) {

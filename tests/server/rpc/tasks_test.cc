@@ -208,7 +208,7 @@ TEST_F(TasksTest, FillMaskGivesTheBestOfTheGoldenLogits) {
   const auto vocabulary = static_cast<size_t>(scores.shape[2]);
   const size_t mask = static_cast<size_t>(scores.shape[1]) + response.texts(0).masks(0).token();
   const absl::Span<const float> row = absl::MakeConstSpan(scores.values).subspan(mask * vocabulary, vocabulary);
-  const std::vector<int> best = TopK(row, 3);
+  const std::vector<int> best = TopIndices(row, 3);
   for (int k = 0; k < 3; ++k) {
     EXPECT_EQ(response.texts(0).masks(0).candidates(k).id(), best[static_cast<size_t>(k)]);
     EXPECT_NEAR(response.texts(0).masks(0).candidates(k).score(),
