@@ -78,7 +78,8 @@ TEST(MetricsTest, PromtoolIsSilent) {
   metrics->Model("minilm").Observe({.sequences = 3, .tokens = 130, .compute = absl::Milliseconds(1)});
   Batcher batcher;
   WorkTeam team(1);
-  const ModelRegistry models(ModelLoader({}, 1, team, *metrics).Operator());
+  GenerationThreads threads;
+  const ModelRegistry models(ModelLoader({}, {}, 1, team, threads, *metrics).Operator());
   const MemoryBudget budget(1000);
   auto queues = std::make_shared<ServingMetrics>(batcher, models, budget, [] { return int64_t{7}; });
   auto exposer =

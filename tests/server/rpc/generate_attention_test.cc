@@ -120,7 +120,9 @@ TEST_F(GenerateAttentionTest, LayoutsTypesAndMeansAgreeWithTheRows) {
         std::memcpy(&column, few.indices().data() + 4 * (h * k_of + k), 4);
         ASSERT_LT(column, columns);
         EXPECT_NEAR(values[h * k_of + k], rows[head * columns + column], 1e-6);
-        if (k > 0) EXPECT_LE(values[h * k_of + k], values[h * k_of + k - 1]);
+        if (k > 0) {
+          EXPECT_LE(values[h * k_of + k], values[h * k_of + k - 1]);
+        }
         kept += values[h * k_of + k];
       }
       EXPECT_NEAR(few.residual(static_cast<int>(h)), 1 - kept, 1e-5);
