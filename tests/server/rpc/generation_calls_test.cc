@@ -140,9 +140,9 @@ TEST_F(GenerationCallsTest, ScoresThatCannotBe) {
   Start();
   v1::ScoreResponse response;
   v1::ScoreRequest request;
-  request.set_text("a");
+  request.set_text("a word");
   ExpectInvalid(Score(request, response), "continuations", "at least 1");
-  request.add_continuations("b");
+  request.add_continuations(" and more");
   request.add_continuations("");
   ExpectInvalid(Score(request, response), "continuations[1]", "has no tokens");
   std::string words;
