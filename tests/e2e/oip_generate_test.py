@@ -55,7 +55,7 @@ class Generate(unittest.TestCase):
         self.assertTrue(config.model_transaction_policy.decoupled)
         metadata = self.client.get_model_metadata("smollm2")
         self.assertEqual([tensor.name for tensor in metadata.inputs], ["text", "input_ids"])
-        self.assertEqual(metadata.properties["task"], "generate")
+        self.assertEqual(config.parameters["task"].string_value, "generate")
         self.assertTrue(self.client.is_model_ready("smollm2"))
 
     def test_whole(self):

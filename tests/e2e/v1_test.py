@@ -129,7 +129,7 @@ class V1Test(harness.ServerTest):
         self.assertEqual([token.text for token in tokens], ["[CLS]", "the", "cat", "sat", "on", "the", "mat", ".", "[SEP]"])
         self.assertEqual([text[token.begin:token.end] for token in tokens[1:-1]], ["The", "cat", "sat", "on", "the", "mat", "."])
         back = self.stub.Detokenize(attnd_pb2.DetokenizeRequest(
-            model="minilm", sequences=[attnd_pb2.TokenIds(ids=[token.id for token in tokens])], skip_special_tokens=True))
+            model="minilm", sequences=[types_pb2.TokenIds(ids=[token.id for token in tokens])], skip_special_tokens=True))
         self.assertEqual(back.texts[0], "the cat sat on the mat.")
 
     def test_attention_operator(self):
@@ -168,7 +168,7 @@ class V1Test(harness.ServerTest):
         self.assertLessEqual({"attnd.v1.Attnd", "inference.GRPCInferenceService", "grpc.health.v1.Health"}, services)
         pool = DescriptorPool(reflection)
         methods = {method.name for method in pool.FindServiceByName("attnd.v1.Attnd").methods}
-        self.assertEqual(methods, {"Embed", "EmbedStream", "Classify", "Rerank", "TokenClassify", "FillMask", "Attend",
+        self.assertEqual(methods, {"Embed", "EmbedStream", "Classify", "Rerank", "TokenClassify", "FillMask", "Generate", "Chat", "Score", "Attend",
                                    "EstimateAttention", "ComputeAttention", "Tokenize", "Detokenize", "ListModels", "GetModel"})
         self.assertEqual({m.name for m in pool.FindServiceByName("grpc.health.v1.Health").methods}, {"Check", "Watch"})
         self.assertIn("ModelInfer", {m.name for m in pool.FindServiceByName("inference.GRPCInferenceService").methods})
