@@ -6,7 +6,9 @@
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 build=${1:?usage: deploy/dashboard_test.sh BUILD_DIR [MODEL_FOLDER]}
-model=${2:-${ATTND_CACHE:-$HOME/.cache/attnd}/models/all-MiniLM-L6-v2}
+models=${ATTND_CACHE:-$HOME/.cache/attnd}/models
+model=${2:-$models/all-MiniLM-L6-v2}
+decoder=$models/SmolLM2-135M-Instruct.Q4_1.gguf
 bin=$build/bin
 work=$(mktemp -d)
 pids=()
@@ -19,7 +21,7 @@ trap cleanup EXIT
 fail() { printf 'FAIL  %s\n' "$*"; tail -n 20 "$work"/*.log; exit 1; }
 
 # A byte cap that a test text exceeds, so that the refusals over it have something to show.
-"$bin/attnd" --model "minilm=$model" --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --max-attention-bytes 1MiB \
+"$bin/attnd" --model "minilm=$model" --model "smollm2=$decoder,precision=int8" --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --max-attention-bytes 1MiB \
   >"$work/ready.log" 2>"$work/attnd.log" &
 attnd=$!
 pids+=("$attnd")
@@ -45,16 +47,17 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
 pids+=($!)
 
-# The load: embeddings all the time, and in turn maps, statistics, a wrong model, and maps over the cap.
+# The load: embeddings all the time, and in turn maps, statistics, a wrong model, maps over the cap, and answers.
 long=$(for i in $(seq 60); do printf 'word%d and ' "$i"; done)
-"$bin/attn" bench --concurrency 16 --texts-per-call 16 --warmup 0 --duration 60 -o json >"$work/bench.log" 2>&1 &
+"$bin/attn" bench --model minilm --concurrency 16 --texts-per-call 16 --warmup 0 --duration 60 -o json >"$work/bench.log" 2>&1 &
 pids+=($!)
 while :; do
-  "$bin/attn" attend "The cat sat on the mat because it was tired." --head L3H7 || true
-  "$bin/attn" heads "The cat sat on the mat because it was tired." || true
-  "$bin/attn" tokenize "The cat sat on the mat." || true
+  "$bin/attn" attend --model minilm "The cat sat on the mat because it was tired." --head L3H7 || true
+  "$bin/attn" heads --model minilm "The cat sat on the mat because it was tired." || true
+  "$bin/attn" tokenize --model minilm "The cat sat on the mat." || true
   "$bin/attn" embed --model nosuch "The cat sat on the mat." || true
-  "$bin/attn" attend "$long" --head 'L*H*' || true
+  "$bin/attn" attend --model minilm "$long" --head 'L*H*' || true
+  "$bin/attn" generate --model smollm2 "$long" --max-tokens 16 || true
   sleep 0.2
 done >"$work/calls.log" 2>&1 &
 pids+=($!)
