@@ -26,7 +26,7 @@ class Grammar {
   // A JSON Schema; "{}" is any object. Object properties come in the schema's order, separated as Python's json.dumps
   // does it, unless the schema's "x-guidance" says otherwise; "$ref" only into the schema itself. kInvalidArgument
   // names the field "json_schema" and what is wrong or not supported, or the limit. The first grammar of a tokenizer
-  // takes about a second.
+  // takes longest: its vocabulary is sorted then.
   static absl::StatusOr<std::shared_ptr<const Grammar>> FromJsonSchema(const Tokenizer& tokenizer,
                                                                        std::string_view schema);
   // A regex, in the syntax of Rust's regex crate without look-around and back-references, that the whole text must
