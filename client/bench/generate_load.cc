@@ -8,17 +8,13 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "client/bench/clock.h"
 #include "client/bench/texts.h"
 
 namespace attnd {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-Clock::duration Span(double seconds) {
-  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-double Ms(Clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+using Clock = BenchClock;
 
 void Append(std::vector<double>& list, const std::vector<double>& more) {
   list.insert(list.end(), more.begin(), more.end());
@@ -28,13 +24,7 @@ void Append(std::vector<double>& list, const std::vector<double>& more) {
 class Load {
  public:
   Load(const ChannelOptions& channel, const GenerateSettings& settings, const std::vector<v1::TokenIds>& prompts)
-      : settings_(settings), prompts_(prompts) {
-    ChannelOptions own = channel;
-    own.own_connection = true;
-    for (int i = 0; i < std::max(1, settings.connections); ++i) clients_.push_back(std::make_unique<Client>(own));
-    for (const auto& client : clients_) {
-      client->channel()->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5));
-    }
+      : settings_(settings), prompts_(prompts), clients_(ConnectedClients(channel, settings.connections)) {
     begin_ = Clock::now();
     measured_ = begin_ + Span(settings.warmup_s);
     end_ = measured_ + Span(settings.duration_s);

@@ -10,26 +10,18 @@
 #include <random>
 #include <thread>
 
+#include "client/bench/clock.h"
+
 namespace attnd {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-Clock::duration Span(double seconds) {
-  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-double Ms(Clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+using Clock = BenchClock;
 
 // The load in progress. Thread-safe.
 class Load {
  public:
   Load(const ChannelOptions& channel, const LoadSettings& settings, const std::vector<std::string>& texts)
-      : settings_(settings), texts_(texts) {
-    ChannelOptions own = channel;
-    own.own_connection = true;
-    for (int i = 0; i < std::max(1, settings.connections); ++i) clients_.push_back(std::make_unique<Client>(own));
-    for (const auto& client : clients_)
-      client->channel()->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5));
+      : settings_(settings), texts_(texts), clients_(ConnectedClients(channel, settings.connections)) {
     begin_ = Clock::now();
     measured_ = begin_ + Span(settings.warmup_s);
     end_ = measured_ + Span(settings.duration_s);
