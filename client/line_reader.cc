@@ -2,6 +2,7 @@
 
 #include <histedit.h>
 #include <langinfo.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,6 +59,10 @@ class TerminalReader : public LineReader {
     el_set(edit_, EL_BIND, "\\e[1;5C", "em-next-word", nullptr);
     el_source(edit_, nullptr);
     el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);  // Ctrl-C is a key while a line is edited
+    // Between two lines it is a signal, which must not end the program.
+    struct sigaction ignore = {};
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGINT, &ignore, &before_);
   }
   ~TerminalReader() override {
     if (!history_file_.empty()) {
@@ -67,6 +72,7 @@ class TerminalReader : public LineReader {
     }
     el_end(edit_);
     history_end(history_);
+    sigaction(SIGINT, &before_, nullptr);
   }
 
   Result Next(const std::string& prompt, std::string& line) override {
@@ -109,6 +115,7 @@ class TerminalReader : public LineReader {
   EditLine* edit_ = nullptr;
   History* history_ = nullptr;
   HistEvent event_ = {};
+  struct sigaction before_ = {};
   std::string prompt_;
   bool interrupted_ = false;
 };

@@ -21,7 +21,8 @@ class LineReader {
 // Of io.in as it is.
 std::unique_ptr<LineReader> MakePipeReader(Io& io);
 // Of the process's terminal, by libedit: emacs keys (vi's by ~/.editrc), Ctrl-R searches. `history_file` keeps the
-// lines between runs, readable by the user alone; empty: none. One at a time in a process.
+// lines between runs, readable by the user alone; empty: none. While there is one, Ctrl-C between two lines does
+// nothing of its own. One at a time in a process.
 std::unique_ptr<LineReader> MakeTerminalReader(const std::string& history_file, Colors colors);
 
 // Where histories belong: $XDG_STATE_HOME/attn/NAME, or below ~/.local/state; its folder is made. Empty where there is
