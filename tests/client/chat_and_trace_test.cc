@@ -1,10 +1,8 @@
 // chat, trace and bench --generate against a small server in this process.
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <thread>
 
@@ -12,19 +10,12 @@
 #include "absl/strings/str_cat.h"
 #include "client/trace/trace.h"
 #include "tests/client/generation_fixture.h"
+#include "tests/temp_files.h"
 
 namespace attnd {
 namespace {
 
 using testing::HasSubstr;
-
-std::string FileText(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-std::string TempPath(const std::string& name) {
-  return absl::StrCat(testing::TempDir(), "/attn_", getpid(), "_", name);
-}
 
 class ChatTest : public GenerationVerbsTest {};
 

@@ -1,14 +1,10 @@
 // The verbs of models with a head against a small server in this process.
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
 
-#include <sstream>
 #include <string>
 
 #include "attnd/v1/attnd.grpc.pb.h"
-#include "client/app.h"
-#include "client/channel.h"
-#include "gtest/gtest.h"
+#include "tests/client/attn_fixture.h"
 
 namespace attnd {
 namespace {
@@ -73,31 +69,11 @@ class FakeTasks : public v1::Attnd::Service {
   }
 };
 
-class TaskVerbsTest : public testing::Test {
+class TaskVerbsTest : public AttnTest {
  protected:
-  TaskVerbsTest() {
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&service_);
-    server_ = builder.BuildAndStart();
-    address_ = "127.0.0.1:" + std::to_string(port);
-  }
-  int Attn(std::vector<std::string> arguments, const std::string& input = "") {
-    in_.str(input);
-    in_.clear();
-    out_.str("");
-    err_.str("");
-    arguments.insert(arguments.begin(), {"--address", address_});
-    Io io{.in = in_, .out = out_, .err = err_};
-    return RunAttn(arguments, io);
-  }
+  std::vector<grpc::Service*> Services() override { return {&service_}; }
 
   FakeTasks service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::string address_;
-  std::istringstream in_;
-  std::ostringstream out_, err_;
 };
 
 TEST_F(TaskVerbsTest, ClassifyAnswersALineATextAndNamesTheOneAtFault) {
