@@ -133,7 +133,7 @@ class Simulation {
   std::mt19937 random_;
   QueueOptions options_;
   std::optional<BatchQueue> queue_;
-  absl::Time now_ = absl::FromUnixSeconds(1000);
+  absl::Time now_ = kStart;
   std::vector<std::unique_ptr<FakeCall>> calls_;
   std::set<QueueItem*> waiting_;
   std::map<uint64_t, std::vector<QueueItem*>> order_;  // by connection, first come first

@@ -11,8 +11,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
-
 std::vector<int> TokensOf(const Batch& batch) {
   std::vector<int> tokens;
   tokens.reserve(batch.items.size());

@@ -10,7 +10,6 @@
 namespace attnd {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
 Batcher::Clock Frozen() {
   return [] { return kStart; };
 }

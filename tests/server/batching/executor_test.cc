@@ -8,7 +8,6 @@
 namespace attnd {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
 const std::string kModel = ATTND_SOURCE_DIR "/tests/golden/bert";
 
 // A clock that a test moves.

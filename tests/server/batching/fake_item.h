@@ -6,11 +6,15 @@
 #include <memory>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "server/batching/executor.h"
 #include "server/batching/item.h"
 #include "server/batching/model_queue.h"
 
 namespace attnd {
+
+// Where the clocks of tests begin.
+inline const absl::Time kStart = absl::FromUnixSeconds(1000);
 
 class FakeItem : public QueueItem {
  public:

@@ -47,7 +47,7 @@ class Models {
 
  private:
   std::mt19937 random_;
-  absl::Time now_ = absl::FromUnixSeconds(1000);
+  absl::Time now_ = kStart;
   Batcher batcher_;
   std::vector<std::shared_ptr<ModelQueue>> queues_;
   std::vector<int> longest_;  // tokens of a text

@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "tests/server/ops/http_get.h"
+#include "tests/temp_files.h"
 
 namespace attnd {
 namespace {
@@ -99,17 +100,14 @@ TEST(AcceptorTest, SurvivesTheEndOfDescriptors) {
   for (int fd; (fd = dup(0)) >= 0;) fillers.push_back(fd);
   EXPECT_EQ(errno, EMFILE);
 
-  sockaddr_in name = {};
-  name.sin_family = AF_INET;
-  name.sin_port = htons(static_cast<uint16_t>(std::stoi(f.socket->address().substr(10))));
-  inet_pton(AF_INET, "127.0.0.1", &name.sin_addr);
-  ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&name), sizeof(name)), 0);
+  const sockaddr_in name = SocketName(f.socket->address());
+  ASSERT_EQ(connect(client, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
   EXPECT_FALSE(Taken(client)) << "without descriptors a connection is refused, not left hanging";
   EXPECT_GE(f.acceptor.refused(), 1);
 
   for (int fd : fillers) close(fd);
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-  ASSERT_EQ(connect(second, reinterpret_cast<sockaddr*>(&name), sizeof(name)), 0);
+  ASSERT_EQ(connect(second, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
   EXPECT_TRUE(Taken(second)) << "with descriptors again, connections are taken again";
   f.acceptor.Stop();
   EXPECT_THAT(f.out.str(), HasSubstr("descriptors left"));
@@ -135,7 +133,7 @@ TEST(ListenSocketTest, MalformedAddresses) {
 }
 
 TEST(ListenSocketTest, UnixSocketsReplaceWhatNobodyServes) {
-  const std::string path = ::testing::TempDir() + "/attnd_test_" + std::to_string(getpid()) + ".sock";
+  const std::string path = TempPath("acceptor.sock");
   unlink(path.c_str());
   {  // A file left behind by a process that died.
     sockaddr_un name = {};

@@ -2,10 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
+
+#include "tests/temp_files.h"
 
 namespace attnd {
 namespace {
@@ -28,7 +29,7 @@ class Environment {
 };
 
 std::string WriteFile(const std::string& text) {
-  const std::string path = ::testing::TempDir() + "/attnd_config_test_" + std::to_string(getpid()) + ".toml";
+  const std::string path = TempPath("config.toml");
   std::ofstream(path) << text;
   return path;
 }

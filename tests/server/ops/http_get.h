@@ -10,14 +10,20 @@
 
 namespace attnd {
 
-// A TCP connection to "127.0.0.1:PORT", or -1.
-inline int Connect(const std::string& address) {
+// The socket's name of "127.0.0.1:PORT".
+inline sockaddr_in SocketName(const std::string& address) {
   sockaddr_in name = {};
   name.sin_family = AF_INET;
   name.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
   inet_pton(AF_INET, "127.0.0.1", &name.sin_addr);
+  return name;
+}
+
+// A TCP connection to "127.0.0.1:PORT", or -1.
+inline int Connect(const std::string& address) {
+  const sockaddr_in name = SocketName(address);
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof(name)) == 0) return fd;
+  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0) return fd;
   close(fd);
   return -1;
 }

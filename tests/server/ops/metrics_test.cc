@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include "server/ops/model_loader.h"
 #include "server/ops/runtime_metrics.h"
 #include "tests/server/ops/http_get.h"
+#include "tests/temp_files.h"
 
 namespace attnd {
 namespace {
@@ -120,7 +120,7 @@ TEST(MetricsTest, PromtoolIsSilent) {
     EXPECT_THAT(text, HasSubstr(std::string("# TYPE ") + family + " "));
   }
   EXPECT_THAT(text, HasSubstr("attnd_connections 7"));
-  const std::string path = ::testing::TempDir() + "/attnd_scrape_" + std::to_string(getpid()) + ".txt";
+  const std::string path = TempPath("scrape.txt");
   std::ofstream(path) << text;
   FILE* promtool = popen(("promtool check metrics < " + path + " 2>&1").c_str(), "r");
   ASSERT_NE(promtool, nullptr);

@@ -2,13 +2,13 @@
 #include "server/ops/server.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include "absl/synchronization/notification.h"
 #include "server/ops/call_monitor.h"
 #include "server/ops/status.h"
 #include "tests/server/ops/http_get.h"
+#include "tests/server/raw_call.h"
 
 namespace attnd {
 namespace {
@@ -36,39 +36,11 @@ std::shared_ptr<grpc::Channel> Dial(const Server& server) {
   return grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials());
 }
 
-// A unary call with a raw request; the answer goes to `response`.
-grpc::Status Call(grpc::Channel& channel, const std::string& method, const std::string& request,
-                  std::string* response = nullptr, grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
-  std::shared_ptr<grpc::Channel> alias(&channel, [](grpc::Channel*) {});
-  grpc::GenericStub stub(alias);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-  context.set_compression_algorithm(compression);
-  grpc::CompletionQueue queue;
-  const grpc::Slice slice(request);
-  const grpc::ByteBuffer message(&slice, 1);
-  auto call = stub.PrepareUnaryCall(&context, method, message, &queue);
-  call->StartCall();
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  call->Finish(&answer, &status, nullptr);
-  void* tag;
-  bool ok;
-  queue.Next(&tag, &ok);
-  if (status.ok() && response != nullptr) {
-    std::vector<grpc::Slice> slices;
-    if (answer.Dump(&slices).ok()) {
-      for (const grpc::Slice& part : slices) response->append(reinterpret_cast<const char*>(part.begin()), part.size());
-    }
-  }
-  return status;
-}
-
 // HealthCheckRequest {service = 1}; the answer's status = 1: 1 SERVING, 2 NOT_SERVING.
 int Health(grpc::Channel& channel, const std::string& service) {
   std::string request, response;
   if (!service.empty()) request = std::string("\x0a") + static_cast<char>(service.size()) + service;
-  const grpc::Status status = Call(channel, "/grpc.health.v1.Health/Check", request, &response);
+  const grpc::Status status = RawCall(channel, "/grpc.health.v1.Health/Check", request, &response);
   if (!status.ok()) return -static_cast<int>(status.error_code());
   return response.size() == 2 ? response[1] : 0;
 }
@@ -80,7 +52,7 @@ TEST(ServerTest, HealthPerServiceMetricsAndUnknownMethods) {
   EXPECT_EQ(Health(*channel, "attnd.v1.Attnd"), 1);
   EXPECT_EQ(Health(*channel, "inference.GRPCInferenceService"), 1);
   EXPECT_EQ(Health(*channel, "no.such.Service"), -grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(Call(*channel, "/no.such.Service/Method", "").error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(RawCall(*channel, "/no.such.Service/Method", "").error_code(), grpc::StatusCode::UNIMPLEMENTED);
   const std::string scrape = HttpGet(server->metrics_address(), "/metrics");
   EXPECT_THAT(scrape, HasSubstr("grpc_server_handled_total{grpc_code=\"Unimplemented\",grpc_method=\"unknown\","
                                 "grpc_service=\"unknown\",grpc_type=\"unary\"} 1"));
@@ -96,7 +68,7 @@ TEST(ServerTest, CompressedRequestsAreRefusedBeforeTheyAreInflated) {
   auto server = StartServer();
   auto channel = Dial(*server);
   const grpc::Status status =
-      Call(*channel, "/grpc.health.v1.Health/Check", std::string(4 << 20, '\0'), nullptr, GRPC_COMPRESS_GZIP);
+      RawCall(*channel, "/grpc.health.v1.Health/Check", std::string(4 << 20, '\0'), nullptr, GRPC_COMPRESS_GZIP);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << status.error_message();
   EXPECT_EQ(Health(*channel, ""), 1);
 }
@@ -106,7 +78,7 @@ TEST(ServerTest, OversizeMessagesAreRefused) {
   config.limits.max_message_bytes = 1 << 20;
   auto server = StartServer(config);
   auto channel = Dial(*server);
-  EXPECT_EQ(Call(*channel, "/grpc.health.v1.Health/Check", std::string(2 << 20, '\0')).error_code(),
+  EXPECT_EQ(RawCall(*channel, "/grpc.health.v1.Health/Check", std::string(2 << 20, '\0')).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(Health(*channel, ""), 1);
 }
