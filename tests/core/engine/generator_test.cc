@@ -11,6 +11,7 @@
 
 #include "tests/core/engine/generator_testing.h"
 #include "tests/golden/decoder_golden.h"
+#include "tests/golden/greedy_answers.h"
 
 namespace attnd {
 namespace {
@@ -30,20 +31,8 @@ class GeneratorTest : public ::testing::TestWithParam<const char*> {
   }
   // The prompt of case i, to be continued as the reference was: most probable tokens, no end token.
   GenerationRequest Request(size_t i) const {
-    const std::vector<int32_t> ids = cases.Ints(i, "greedy");
     return {
-        .prompt = {ids.begin(), ids.begin() + 12}, .sampling = {.temperature = 0}, .max_tokens = 24, .min_tokens = 24};
-  }
-  // Whether `ids` is the reference's answer, as far as its tokens were not a close call.
-  void ExpectReference(size_t i, const std::vector<int32_t>& ids) const {
-    const std::vector<int32_t> expected = cases.Ints(i, "greedy");
-    const std::vector<float> margins = cases.Floats(i, "greedy_margin");
-    ASSERT_EQ(ids.size(), 24u);
-    for (size_t t = 0; t < ids.size(); ++t) {
-      if (ids[t] == expected[12 + t]) continue;
-      EXPECT_LT(margins[t], 0.01f) << "case " << i << " token " << t;
-      return;
-    }
+        .prompt = golden::GreedyPrompt(cases, i), .sampling = {.temperature = 0}, .max_tokens = 24, .min_tokens = 24};
   }
   std::shared_ptr<Collect> Submit(Generator& generator, GenerationRequest request) const {
     return SubmitTo(generator, std::move(request));
@@ -68,7 +57,7 @@ TEST_P(GeneratorTest, AllTogetherGiveTheReferencesTokens) {
   while (generator.Step()) {
   }
   for (size_t i = 0; i < cases.size(); ++i) {
-    ExpectReference(i, listeners[i]->Ids());
+    golden::ExpectGreedyAnswer(cases, i, listeners[i]->Ids());
     EXPECT_EQ(listeners[i]->summary.reason, FinishReason::kLength);
   }
   EXPECT_EQ(generator.Stats().pages_used, 0);
@@ -86,7 +75,9 @@ TEST_P(GeneratorTest, PreemptedChunkedAndSharedGiveTheSame) {
   }
   while (generator.Step()) {
   }
-  for (size_t i = 0; i < listeners.size(); ++i) ExpectReference(i % cases.size(), listeners[i]->Ids());
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    golden::ExpectGreedyAnswer(cases, i % cases.size(), listeners[i]->Ids());
+  }
   EXPECT_GT(generator.Stats().preemptions, 0);
 
   // The whole of an answer as a prompt: its pages are known, at most 16 tokens and one are computed.
@@ -292,7 +283,7 @@ TEST_P(RequestTest, RunsOnAThreadOfItsOwnAndStops) {
         auto listener = std::make_shared<Wait>();
         ASSERT_TRUE(threaded.Submit(Request((c + i) % cases.size()), listener).ok());
         listener->done.wait(false);
-        ExpectReference((c + i) % cases.size(), listener->Ids());
+        golden::ExpectGreedyAnswer(cases, (c + i) % cases.size(), listener->Ids());
       }
     });
   }

@@ -22,9 +22,6 @@ class AbandonedTest : public ServerTest {
     });
     return pending;
   }
-  bool Idle() {
-    return Eventually([&] { return server_->context().drain.in_flight() == 0; });
-  }
   double Handled(const std::string& method, grpc::StatusCode code) {
     return server_->context().metrics.Method("attnd.v1.Attnd", method).handled[code]->Value();
   }
@@ -37,11 +34,7 @@ TEST_F(AbandonedTest, AFullQueueSaysWhenToTryAgain) {
   ASSERT_TRUE(Eventually([&] { return Queued() == 8; }));
   const auto refused = Send(3);
   refused->thread.join();
-  EXPECT_EQ(refused->status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << refused->status.error_message();
-  google::rpc::Status details;
-  ASSERT_TRUE(details.ParseFromString(refused->status.error_details()));
-  ASSERT_EQ(details.details_size(), 1);
-  EXPECT_TRUE(absl::EndsWith(details.details(0).type_url(), "google.rpc.RetryInfo"));
+  ExpectFullQueue(refused->status);
   EXPECT_EQ(refused->context.GetServerTrailingMetadata().count("grpc-retry-pushback-ms"), 1u);
   EXPECT_EQ(Queued(), 8);  // refused whole
   const auto never = Send(11);
@@ -88,17 +81,11 @@ TEST_F(AbandonedTest, ACancelledCallLeavesTheQueue) {
 
 TEST_F(AbandonedTest, AClientThatStopsReadingFrames) {
   Start();
-  std::string text;
-  for (int i = 0; i < 120; ++i) text += "good ";
   v1::AttendRequest request;
-  request.set_text(text);
+  request.set_text(Repeated("good ", 120));
   request.set_chunk_bytes(1024);
   const MethodMetrics& method = server_->context().metrics.Method("attnd.v1.Attnd", "Attend");
-  grpc::ChannelArguments arguments;  // a window of 64 KiB that stays as it is
-  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65536);
-  const auto stub =
-      v1::Attnd::NewStub(grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments));
+  const auto stub = NarrowStub();
   {
     grpc::ClientContext context;
     auto reader = stub->Attend(&context, request);

@@ -1,75 +1,48 @@
 // Attend and EstimateAttention on decoders: the causal maps of a prompt.
-#include "tests/golden/decoder_golden.h"
-#include "tests/server/rpc/fixture.h"
+#include "tests/server/rpc/attend_fixture.h"
 
 namespace attnd {
 namespace {
 
-class AttendDecoderTest : public ServerTest {
+class AttendDecoderTest : public AttendServerTest {
  protected:
-  struct Answer {
-    grpc::Status status;
-    v1::AttendHeader header;
-    v1::AttendTrailer trailer;
-    std::string data;
-  };
-
-  AttendDecoderTest() : cases_(golden::Folder("llama") + "/golden") {
-    config_.models = {{.name = "llama", .folder = golden::Folder("llama")}};
-  }
-  void SetUp() override { Start(); }
-  Answer Attend(const v1::AttendRequest& request) {
-    Answer answer;
-    grpc::ClientContext context;
-    auto reader = stub_->Attend(&context, request);
-    v1::AttendFrame frame;
-    while (reader->Read(&frame)) {
-      if (frame.has_header()) answer.header = frame.header();
-      if (frame.has_data()) answer.data += frame.data().data();
-      if (frame.has_trailer()) answer.trailer = frame.trailer();
-    }
-    answer.status = reader->Finish();
-    EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
-    return answer;
-  }
+  AttendDecoderTest() : AttendServerTest("llama") {}
   v1::AttendRequest Request(size_t i) const {
     v1::AttendRequest request;
-    request.set_text(cases_.Text(i));
+    request.set_text(golden_.Text(i));
     return request;
   }
-
-  golden::Cases cases_;
 };
 
 TEST_F(AttendDecoderTest, FramesMakeTheGoldenMaps) {
-  for (size_t i = 0; i < cases_.size(); ++i) {
-    const Answer answer = Attend(Request(i));
-    const std::vector<int32_t> ids = cases_.Ints(i, "ids");
+  for (size_t i = 0; i < golden_.size(); ++i) {
+    const Attended answer = MustAttend(Request(i));
+    const std::vector<int32_t> ids = golden_.Ints(i, "ids");
     ASSERT_EQ(answer.header.tokens_size(), static_cast<int>(ids.size()));
     for (size_t t = 0; t < ids.size(); ++t) EXPECT_EQ(answer.header.tokens(static_cast<int>(t)).id(), ids[t]);
-    ExpectNear(Floats(answer.data), cases_.Floats(i, "attentions"), 3e-4f);
+    ExpectNear(Floats(answer.data), golden_.Floats(i, "attentions"), 3e-4f);
     EXPECT_GT(answer.trailer.timings().compute_ns(), 0u);
   }
   EXPECT_EQ(Served().decoder->generator().Stats().pages_used, 0);
 }
 
 TEST_F(AttendDecoderTest, SingleRowsReductionsAndTopK) {
-  const std::vector<float> maps = cases_.Floats(3, "attentions");
-  const auto tokens = static_cast<int64_t>(cases_.Ints(3, "ids").size());
+  const std::vector<float> maps = golden_.Floats(3, "attentions");
+  const auto tokens = static_cast<int64_t>(golden_.Ints(3, "ids").size());
   v1::AttendRequest request = Request(3);
   request.mutable_attention()->mutable_queries()->set_begin(-1);
   request.mutable_attention()->set_select("L1H2");
-  const Answer last = Attend(request);
+  const Attended last = MustAttend(request);
   EXPECT_EQ(last.header.attention().rows(), 1);
   const auto row = maps.begin() + ((1 * 6 + 2) * tokens + tokens - 1) * tokens;
   ExpectNear(Floats(last.data), std::vector<float>(row, row + tokens), 3e-4f);
   request.mutable_attention()->mutable_queries()->set_begin(2);
   request.mutable_attention()->mutable_queries()->set_end(4);
   const auto middle = maps.begin() + ((1 * 6 + 2) * tokens + 2) * tokens;
-  ExpectNear(Floats(Attend(request).data), std::vector<float>(middle, middle + 2 * tokens), 3e-4f);
+  ExpectNear(Floats(MustAttend(request).data), std::vector<float>(middle, middle + 2 * tokens), 3e-4f);
   request = Request(3);
   request.mutable_attention()->set_reduce(v1::ATTENTION_REDUCE_ROLLOUT);
-  const std::vector<float> rollout = Floats(Attend(request).data);
+  const std::vector<float> rollout = Floats(MustAttend(request).data);
   for (int64_t i = 0; i < tokens; ++i) {
     float sum = 0;
     for (int64_t j = 0; j < tokens; ++j) sum += rollout[i * tokens + j];
@@ -85,7 +58,7 @@ TEST_F(AttendDecoderTest, InductionAndDuplicateAreThoseOfTheFormulas) {
   request.mutable_attention()->set_content(v1::ATTENTION_CONTENT_MAPS_AND_STATISTICS);
   request.mutable_attention()->add_statistics(v1::ATTENTION_STATISTIC_INDUCTION);
   request.mutable_attention()->add_statistics(v1::ATTENTION_STATISTIC_DUPLICATE);
-  const Answer answer = Attend(request);
+  const Attended answer = MustAttend(request);
   const std::vector<float> maps = Floats(answer.data);
   const int n = answer.header.tokens_size();
   const v1::AttentionStatistics& statistics = answer.trailer.statistics();
@@ -110,34 +83,26 @@ TEST_F(AttendDecoderTest, InductionAndDuplicateAreThoseOfTheFormulas) {
 }
 
 TEST_F(AttendDecoderTest, EstimatesAreWhatComes) {
-  v1::EstimateAttentionRequest estimate;
-  estimate.set_text(cases_.Text(2));
-  estimate.mutable_attention()->set_select("L0");
-  v1::EstimateAttentionResponse response;
-  grpc::ClientContext context;
-  ASSERT_TRUE(stub_->EstimateAttention(&context, estimate, &response).ok());
   v1::AttendRequest request = Request(2);
   request.mutable_attention()->set_select("L0");
-  EXPECT_EQ(response.attention().total_bytes(), Attend(request).data.size());
+  EXPECT_EQ(Estimate(request).attention().total_bytes(), MustAttend(request).data.size());
+  v1::EstimateAttentionRequest estimate;
+  estimate.mutable_attention()->set_select("L0");
   estimate.set_tokens(513);
-  grpc::ClientContext second;
-  ExpectInvalid(stub_->EstimateAttention(&second, estimate, &response), "tokens", "at most 512");
+  v1::EstimateAttentionResponse response;
+  ExpectInvalid(Estimate(estimate, response), "tokens", "at most 512");
 }
 
 TEST_F(AttendDecoderTest, TextsBeyondTheContextAreRefusedOrCut) {
-  std::string text;
-  for (int i = 0; i < 800; ++i) text += " cat";
   v1::AttendRequest request;
-  request.set_text(text);
+  request.set_text(Repeated(" cat", 800));
   request.mutable_attention()->set_select("L0H0");
-  grpc::ClientContext context;
-  auto reader = stub_->Attend(&context, request);
-  v1::AttendFrame frame;
-  EXPECT_FALSE(reader->Read(&frame));
-  ExpectInvalid(reader->Finish(), "text", "512");
+  const Attended refused = Attend(request);
+  EXPECT_EQ(refused.headers, 0);
+  ExpectInvalid(refused.status, "text", "512");
   request.set_truncate(v1::TRUNCATION_END);
   request.mutable_attention()->mutable_queries()->set_begin(-2);
-  const Answer cut = Attend(request);
+  const Attended cut = MustAttend(request);
   EXPECT_TRUE(cut.header.truncated());
   EXPECT_EQ(cut.header.tokens_size(), 512);
   const std::vector<float> rows = Floats(cut.data);

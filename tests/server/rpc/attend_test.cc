@@ -1,68 +1,19 @@
 // Attend and EstimateAttention: frames, maps, sizes.
-#include "tests/server/rpc/fixture.h"
+#include "tests/server/rpc/attend_fixture.h"
 
 namespace attnd {
 namespace {
 
-class AttendTest : public ServerTest {
- protected:
-  struct Answer {
-    grpc::Status status;
-    v1::AttendHeader header;
-    v1::AttendTrailer trailer;
-    std::string data;
-    int headers = 0, trailers = 0;
-    size_t largest = 0;
-  };
-
-  void SetUp() override { Start(); }
-  Answer Attend(const v1::AttendRequest& request) {
-    Answer answer;
-    grpc::ClientContext context;
-    auto reader = stub_->Attend(&context, request);
-    v1::AttendFrame frame;
-    while (reader->Read(&frame)) {
-      if (frame.has_header()) {
-        EXPECT_TRUE(answer.data.empty());
-        answer.header = frame.header();
-        ++answer.headers;
-      } else if (frame.has_data()) {
-        EXPECT_EQ(frame.data().offset(), answer.data.size());
-        answer.data += frame.data().data();
-        answer.largest = std::max(answer.largest, frame.data().data().size());
-      } else {
-        answer.trailer = frame.trailer();
-        ++answer.trailers;
-      }
-    }
-    answer.status = reader->Finish();
-    if (answer.status.ok()) {
-      EXPECT_EQ(answer.headers, 1);
-      EXPECT_EQ(answer.trailers, 1);
-      EXPECT_EQ(answer.data.size(), answer.header.attention().total_bytes());
-    }
-    return answer;
-  }
-  v1::EstimateAttentionResponse Estimate(const v1::AttendRequest& request) {
-    v1::EstimateAttentionRequest estimate;
-    estimate.set_text(request.text());
-    *estimate.mutable_attention() = request.attention();
-    v1::EstimateAttentionResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = stub_->EstimateAttention(&context, estimate, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response;
-  }
-};
+class AttendTest : public AttendServerTest {};
 
 TEST_F(AttendTest, FramesMakeTheGoldenMaps) {
   for (size_t i = 0; i < golden_.size(); ++i) {
     v1::AttendRequest request;
     request.set_text(golden_.Text(i));
     request.set_chunk_bytes(i % 2 == 0 ? 0 : 1024);
-    const Answer answer = Attend(request);
+    const Attended answer = Attend(request);
     ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
-    ExpectNear(Floats(answer.data), Golden(i, "attentions"));
+    ExpectNear(Floats(answer.data), golden_.Floats(i, "attentions"));
     EXPECT_LE(answer.largest, i % 2 == 0 ? 65536u : 1024u);
     EXPECT_EQ(answer.header.tokens_size(), static_cast<int>(golden_.Ints(i, "ids").size()));
     EXPECT_GT(answer.trailer.timings().compute_ns(), 0u);
@@ -74,10 +25,10 @@ TEST_F(AttendTest, OneHead) {
   v1::AttendRequest request;
   request.set_text(golden_.Text(5));
   request.mutable_attention()->set_select("L2H4");
-  const Answer answer = Attend(request);
+  const Attended answer = Attend(request);
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   const size_t size = 19 * 19, index = (2 * 6 + 4) * size;
-  const std::vector<float> all = Golden(5, "attentions");
+  const std::vector<float> all = golden_.Floats(5, "attentions");
   ExpectNear(Floats(answer.data), {all.begin() + index, all.begin() + index + size});
   ASSERT_EQ(answer.header.attention().map_layers_size(), 1);
   EXPECT_EQ(answer.header.attention().map_layers(0), 2);
@@ -88,10 +39,10 @@ TEST_F(AttendTest, StatisticsWithoutMaps) {
   v1::AttendRequest request;
   request.set_text(golden_.Text(5));
   request.mutable_attention()->set_content(v1::ATTENTION_CONTENT_STATISTICS);
-  const Answer answer = Attend(request);
+  const Attended answer = Attend(request);
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   EXPECT_TRUE(answer.data.empty());
-  const std::vector<float> maps = Golden(5, "attentions");
+  const std::vector<float> maps = golden_.Floats(5, "attentions");
   const v1::AttentionStatistics& statistics = answer.trailer.statistics();
   ASSERT_EQ(statistics.self_size(), 18);
   EXPECT_EQ(statistics.tokens(), 19u);
@@ -108,7 +59,7 @@ TEST_F(AttendTest, PartsTellWhereThingsAre) {
   request.set_text(golden_.Text(5));
   request.mutable_attention()->set_layout(v1::ATTENTION_LAYOUT_TOP_K);
   request.mutable_attention()->set_top_k(4);
-  const Answer answer = Attend(request);
+  const Attended answer = Attend(request);
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   const v1::AttentionHeader& header = answer.header.attention();
   ASSERT_EQ(header.parts_size(), 3);  // residuals, values, indices
@@ -120,7 +71,7 @@ TEST_F(AttendTest, PartsTellWhereThingsAre) {
   ASSERT_EQ(header.parts(2).dtype(), "u16");
   std::vector<uint16_t> indices(header.parts(2).bytes() / 2);
   std::memcpy(indices.data(), answer.data.data() + header.parts(2).offset(), header.parts(2).bytes());
-  const std::vector<float> maps = Golden(5, "attentions");
+  const std::vector<float> maps = golden_.Floats(5, "attentions");
   ASSERT_EQ(residuals.size(), 18u * 19);
   ASSERT_EQ(values.size(), 18u * 19 * 4);
   for (size_t row = 0; row < residuals.size(); ++row) {
@@ -149,7 +100,7 @@ TEST_F(AttendTest, EstimatesAreWhatComes) {
     request.set_text(golden_.Text(2));
     *request.mutable_attention() = spec;
     const v1::EstimateAttentionResponse estimate = Estimate(request);
-    const Answer answer = Attend(request);
+    const Attended answer = Attend(request);
     ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
     EXPECT_EQ(estimate.attention().SerializeAsString(), answer.header.attention().SerializeAsString());
     EXPECT_TRUE(estimate.allowed());
@@ -164,7 +115,7 @@ TEST_F(AttendTest, TheCapIsWhatTheEstimateSays) {
   EXPECT_EQ(needed, 3u * 6 * 61 * 61 * 4);
   request.mutable_attention()->set_max_bytes(needed - 1);
   EXPECT_FALSE(Estimate(request).allowed());
-  const Answer refused = Attend(request);
+  const Attended refused = Attend(request);
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_NE(refused.status.error_message().find("the maps need 261.7 KiB"), std::string::npos)
       << refused.status.error_message();
@@ -178,8 +129,7 @@ TEST_F(AttendTest, EstimateFromATokenCount) {
   v1::EstimateAttentionRequest request;
   request.set_tokens(100);
   v1::EstimateAttentionResponse response;
-  grpc::ClientContext context;
-  ASSERT_TRUE(stub_->EstimateAttention(&context, request, &response).ok());
+  ASSERT_TRUE(Estimate(request, response).ok());
   EXPECT_EQ(response.attention().total_bytes(), 3u * 6 * 100 * 100 * 4);
 }
 

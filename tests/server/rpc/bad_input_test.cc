@@ -1,14 +1,12 @@
 // What clients must not send: each answered by name, and the server goes on.
-#include <grpcpp/generic/generic_stub.h>
-
-#include "tests/server/rpc/fixture.h"
+#include "tests/server/raw_call.h"
+#include "tests/server/rpc/attend_fixture.h"
 
 namespace attnd {
 namespace {
 
-class BadInputTest : public ServerTest {
+class BadInputTest : public AttendServerTest {
  protected:
-  void SetUp() override { Start(); }
   void TearDown() override { ExpectAlive(); }
 
   grpc::Status EmbedOne(const std::string& text, const std::function<void(v1::EmbedRequest&)>& change = nullptr) {
@@ -22,28 +20,10 @@ class BadInputTest : public ServerTest {
     v1::AttendRequest request;
     request.set_text("some text to look at");
     change(request);
-    grpc::ClientContext context;
-    auto reader = stub_->Attend(&context, request);
-    v1::AttendFrame frame;
-    while (reader->Read(&frame)) {
-    }
-    return reader->Finish();
+    return AttendServerTest::Attend(request).status;
   }
-  // Bytes as they are: a stub's own messages refuse to hold them.
   grpc::Status Raw(const std::string& method, const std::string& bytes) {
-    grpc::GenericStub stub(channel_);
-    grpc::ClientContext context;
-    grpc::CompletionQueue queue;
-    const grpc::Slice slice(bytes);
-    auto call = stub.PrepareUnaryCall(&context, "/attnd.v1.Attnd/" + method, grpc::ByteBuffer(&slice, 1), &queue);
-    call->StartCall();
-    grpc::ByteBuffer reply;
-    grpc::Status status;
-    call->Finish(&reply, &status, nullptr);
-    void* tag = nullptr;
-    bool ok = false;
-    queue.Next(&tag, &ok);
-    return status;
+    return RawCall(*channel_, "/attnd.v1.Attnd/" + method, bytes);
   }
 };
 
@@ -149,10 +129,9 @@ TEST_F(BadInputTest, TheCapOfTheWholeCall) {
 TEST_F(BadInputTest, EstimatesWithoutInput) {
   v1::EstimateAttentionRequest request;
   v1::EstimateAttentionResponse response;
-  grpc::ClientContext first, second;
-  ExpectInvalid(stub_->EstimateAttention(&first, request, &response), "input");
+  ExpectInvalid(Estimate(request, response), "input");
   request.set_tokens(131);
-  ExpectInvalid(stub_->EstimateAttention(&second, request, &response), "tokens", "130");
+  ExpectInvalid(Estimate(request, response), "tokens", "130");
 }
 
 TEST_F(BadInputTest, IdsOutsideTheVocabulary) {

@@ -84,7 +84,7 @@ TEST_F(EmbedStreamTest, ReadsAheadABoundedNumberOfItems) {
   EXPECT_EQ(method.received->Value(), bound);
   context.TryCancel();
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return server_->context().drain.in_flight() == 0; }));
+  EXPECT_TRUE(Idle());
   EXPECT_EQ(Queued(), 0);
   EXPECT_EQ(method.received->Value(), bound);
 }

@@ -86,7 +86,7 @@ TEST_F(EmbedTest, TextsBringTheirAttention) {
   ASSERT_TRUE(status.ok()) << status.error_message();
   for (size_t i = 0; i < golden_.size(); ++i) {
     const v1::Attention& attention = response.texts(static_cast<int>(i)).attention();
-    ExpectNear(Floats(attention.data()), Golden(i, "attentions"));
+    ExpectNear(Floats(attention.data()), golden_.Floats(i, "attentions"));
     EXPECT_EQ(attention.header().total_bytes(), attention.data().size());
     EXPECT_EQ(attention.header().map_layers_size(), 18);
     EXPECT_EQ(attention.tokens_size(), static_cast<int>(golden_.Ints(i, "ids").size()));

@@ -1,4 +1,4 @@
-// A whole server inside the test: the real gRPC surface, batcher and engine over tests/golden/bert.
+// A whole server inside the test: the real gRPC surface, batcher and engine over a model of tests/golden.
 #ifndef ATTND_TESTS_SERVER_RPC_FIXTURE_H_
 #define ATTND_TESTS_SERVER_RPC_FIXTURE_H_
 
@@ -24,10 +24,18 @@
 
 namespace attnd {
 
+// Long texts of short words.
+inline std::string Repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
 class ServerTest : public testing::Test {
  protected:
-  ServerTest() : golden_(golden::Folder("bert") + "/golden") {
-    config_.models = {{.name = "bert", .folder = golden::Folder("bert")}};
+  // Serves the golden model `model`, where the test puts no others into config_ before Start.
+  explicit ServerTest(const std::string& model = "bert") : golden_(golden::Folder(model) + "/golden") {
+    config_.models = {{.name = model, .folder = golden::Folder(model)}};
     config_.listen = "127.0.0.1:0";
     config_.metrics_listen = "off";
     config_.workers = 2;
@@ -53,6 +61,16 @@ class ServerTest : public testing::Test {
     Start();
   }
 
+  // A stub with a connection of its own that buffers little: a window of 64 KiB that stays as it is.
+  std::unique_ptr<v1::Attnd::Stub> NarrowStub() const {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65536);
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return v1::Attnd::NewStub(
+        grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments));
+  }
+
   grpc::Status Embed(const v1::EmbedRequest& request, v1::EmbedResponse& response) {
     grpc::ClientContext context;
     return stub_->Embed(&context, request, &response);
@@ -64,6 +82,10 @@ class ServerTest : public testing::Test {
       absl::SleepFor(absl::Milliseconds(1));
     }
     return false;
+  }
+  // Whether all calls end.
+  bool Idle() {
+    return Eventually([&] { return server_->context().drain.in_flight() == 0; });
   }
   int64_t Queued() { return server_->context().batcher.Stats(*Served().queue).requests; }
 
@@ -87,6 +109,14 @@ class ServerTest : public testing::Test {
     EXPECT_EQ(Fields(status), std::vector<std::string>{field}) << status.error_message();
     EXPECT_NE(status.error_message().find(words), std::string::npos) << status.error_message();
   }
+  // A refusal for the time being: it says when to try again.
+  static void ExpectFullQueue(const grpc::Status& status) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << status.error_message();
+    google::rpc::Status details;
+    ASSERT_TRUE(details.ParseFromString(status.error_details()));
+    ASSERT_EQ(details.details_size(), 1);
+    EXPECT_TRUE(absl::EndsWith(details.details(0).type_url(), "google.rpc.RetryInfo"));
+  }
   // After whatever bad: the server still answers.
   void ExpectAlive() {
     v1::EmbedRequest request;
@@ -96,13 +126,9 @@ class ServerTest : public testing::Test {
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
 
-  std::vector<float> Golden(size_t i, const std::string& what) const {
-    const std::string name = std::to_string(i) + "." + what;
-    return golden_.tensors->ReadF32(name, golden_.tensors->Find(name)->shape).value();
-  }
-  // The mean of the last hidden states, as the folder's pooling is. // [hidden]
+  // The mean of the last hidden states, as the pooling of bert is. // [hidden]
   std::vector<float> GoldenEmbedding(size_t i) const {
-    const std::vector<float> hidden = Golden(i, "hidden");
+    const std::vector<float> hidden = golden_.Floats(i, "hidden");
     const size_t tokens = golden_.Ints(i, "ids").size(), width = hidden.size() / tokens;
     std::vector<float> mean(width);
     for (size_t t = 0; t < tokens; ++t) {
@@ -122,7 +148,7 @@ class ServerTest : public testing::Test {
   }
 
   Config config_;
-  golden::Cases golden_;
+  golden::Cases golden_;  // of the golden model
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Attnd::Stub> stub_;

@@ -29,9 +29,9 @@ class GenerateAttentionTest : public GenerationServerTest {
 TEST_F(GenerateAttentionTest, RowsAreThoseOfTheGoldenMap) {
   Start();
   // The reference holds the maps of the golden text: its tokens as a prompt, of which the last one's row is sent.
-  const std::vector<int32_t> ids = decoder_golden_.Ints(0, "ids");
+  const std::vector<int32_t> ids = golden_.Ints(0, "ids");
   const size_t n = ids.size();
-  const std::vector<float> maps = decoder_golden_.Floats(0, "attentions");
+  const std::vector<float> maps = golden_.Floats(0, "attentions");
   ASSERT_EQ(maps.size(), kHeads * n * n);
   v1::GenerateRequest request;
   request.mutable_input_ids()->mutable_ids()->Add(ids.begin(), ids.end());
@@ -92,7 +92,7 @@ TEST_F(GenerateAttentionTest, LayoutsTypesAndMeansAgreeWithTheRows) {
         sum += p;
         if (p > 0) entropy -= p * std::log(p);
         if (k < 12) prompt += p;
-        const int32_t id = k < 12 ? decoder_golden_.Ints(0, "greedy")[k] : answer[k - 12];
+        const int32_t id = k < 12 ? golden_.Ints(0, "greedy")[k] : answer[k - 12];
         if (id == answer[t]) copied += p;
       }
       EXPECT_NEAR(sum, 1, 1e-5);

@@ -1,31 +1,24 @@
 // Chat, Score and the embeddings of decoders.
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 
 #include "tests/server/rpc/generation_fixture.h"
+#include "tests/temp_files.h"
 
 namespace attnd {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 class GenerationCallsTest : public GenerationServerTest {
  protected:
-  ~GenerationCallsTest() override { fs::remove_all(folder_); }
   // The golden model with a chat template beside.
   void WithTemplate(const std::string& source) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    for (const auto& file : fs::directory_iterator(golden::Folder("llama"))) {
-      fs::create_symlink(file.path(), folder_ / file.path().filename());
-    }
+    folder_.LinkFilesOf(golden::Folder("llama"));
     std::ofstream(folder_ / "chat_template.jinja") << source;
-    config_.models = {{.name = "llama", .folder = folder_.string()}};
+    config_.models = {{.name = "llama", .folder = folder_.path().string()}};
   }
   Generated Chat(const v1::ChatRequest& request) {
     grpc::ClientContext context;
@@ -45,7 +38,7 @@ class GenerationCallsTest : public GenerationServerTest {
     return stub_->Score(&context, request, &response);
   }
 
-  const fs::path folder_ = fs::path(testing::TempDir()) / ("attnd_chat_" + std::to_string(getpid()));
+  const TempFolder folder_{"chat"};
 };
 
 TEST_F(GenerationCallsTest, ChatIsGenerateOfTheRenderedMessages) {
@@ -145,9 +138,7 @@ TEST_F(GenerationCallsTest, ScoresThatCannotBe) {
   request.add_continuations(" and more");
   request.add_continuations("");
   ExpectInvalid(Score(request, response), "continuations[1]", "has no tokens");
-  std::string words;
-  for (int i = 0; i < 600; ++i) words += " word";
-  request.set_continuations(1, words);
+  request.set_continuations(1, Repeated(" word", 600));
   ExpectInvalid(Score(request, response), "continuations[1]", "the model's context is 512");
   request.set_text("");
   request.mutable_continuations()->RemoveLast();
@@ -159,7 +150,7 @@ TEST_F(GenerationCallsTest, ScoresThatCannotBe) {
 TEST_F(GenerationCallsTest, EmbeddingsAreTheLastHiddenStateOrTheMean) {
   Start();
   v1::EmbedRequest request;
-  for (size_t i = 0; i < decoder_golden_.size(); ++i) request.add_texts(decoder_golden_.Text(i));
+  for (size_t i = 0; i < golden_.size(); ++i) request.add_texts(golden_.Text(i));
   std::vector<float> last, mean;
   for (const v1::Pooling pooling : {v1::POOLING_DEFAULT, v1::POOLING_MEAN}) {
     request.set_pooling(pooling);
@@ -169,9 +160,9 @@ TEST_F(GenerationCallsTest, EmbeddingsAreTheLastHiddenStateOrTheMean) {
     EXPECT_EQ(response.dimensions(), 96u);
     EXPECT_GT(response.timings().compute_ns(), 0u);
     (pooling == v1::POOLING_MEAN ? mean : last) = Floats(response.vectors());
-    for (size_t i = 0; i < decoder_golden_.size(); ++i) {
-      const std::vector<int32_t> ids = decoder_golden_.Ints(i, "ids");
-      const std::vector<float> hidden = decoder_golden_.Floats(i, "hidden");  // [tokens, 96]
+    for (size_t i = 0; i < golden_.size(); ++i) {
+      const std::vector<int32_t> ids = golden_.Ints(i, "ids");
+      const std::vector<float> hidden = golden_.Floats(i, "hidden");  // [tokens, 96]
       ASSERT_EQ(hidden.size(), ids.size() * 96);
       for (size_t c = 0; c < 96; ++c) {
         double expected = hidden[hidden.size() - 96 + c];

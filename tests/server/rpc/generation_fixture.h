@@ -1,4 +1,4 @@
-// A whole server over tests/golden/llama, and calls of Generate that collect what comes.
+// A whole server over a golden decoder, and calls of Generate that collect what comes.
 #ifndef ATTND_TESTS_SERVER_RPC_GENERATION_FIXTURE_H_
 #define ATTND_TESTS_SERVER_RPC_GENERATION_FIXTURE_H_
 
@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/golden/greedy_answers.h"
 #include "tests/server/rpc/fixture.h"
 
 namespace attnd {
@@ -77,31 +78,17 @@ class GenerateStream {
 
 class GenerationServerTest : public ServerTest {
  protected:
-  explicit GenerationServerTest(const std::string& model = "llama")
-      : decoder_golden_(golden::Folder(model) + "/golden") {
-    config_.models = {{.name = model, .folder = golden::Folder(model)}};
-  }
+  explicit GenerationServerTest(const std::string& model = "llama") : ServerTest(model) {}
 
   // The prompt of golden case i, to be continued as the reference was: most probable tokens, no end token.
   v1::GenerateRequest Request(size_t i = 0) const {
-    const std::vector<int32_t> ids = decoder_golden_.Ints(i, "greedy");
+    const std::vector<int32_t> ids = golden::GreedyPrompt(golden_, i);
     v1::GenerateRequest request;
-    request.mutable_input_ids()->mutable_ids()->Add(ids.begin(), ids.begin() + 12);
+    request.mutable_input_ids()->mutable_ids()->Add(ids.begin(), ids.end());
     request.mutable_options()->set_temperature(0);
     request.mutable_options()->set_max_tokens(24);
     request.mutable_options()->set_min_tokens(24);
     return request;
-  }
-  // Whether `ids` is the reference's answer, as far as its tokens were not a close call.
-  void ExpectReference(size_t i, const std::vector<int32_t>& ids) const {
-    const std::vector<int32_t> expected = decoder_golden_.Ints(i, "greedy");
-    const std::vector<float> margins = decoder_golden_.Floats(i, "greedy_margin");
-    ASSERT_EQ(ids.size(), 24u);
-    for (size_t t = 0; t < ids.size(); ++t) {
-      if (ids[t] == expected[12 + t]) continue;
-      EXPECT_LT(margins[t], 0.01f) << "case " << i << " token " << t;
-      return;
-    }
   }
   // Tens of thousands of events of a kilobyte each: no client's window holds them all.
   static v1::GenerateRequest Endless() {
@@ -112,15 +99,6 @@ class GenerationServerTest : public ServerTest {
     request.mutable_options()->set_n(16);
     request.mutable_options()->set_logprobs(20);
     return request;
-  }
-  // A stub whose connection buffers little.
-  std::unique_ptr<v1::Attnd::Stub> NarrowStub() const {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65536);
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    return v1::Attnd::NewStub(
-        grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments));
   }
 
   Generated Generate(const v1::GenerateRequest& request) {
@@ -137,17 +115,16 @@ class GenerationServerTest : public ServerTest {
     EXPECT_EQ(result.starts, 0);
   }
   GeneratorStats Stats() { return Served().decoder->generator().Stats(); }
+  // Idle, with no page of the cache in use.
   bool Idle() {
-    return Eventually([&] { return server_->context().drain.in_flight() == 0 && Stats().pages_used == 0; });
+    return ServerTest::Idle() && Eventually([&] { return Stats().pages_used == 0; });
   }
   // It still answers as it should.
   void ExpectWell() {
     const Generated result = Generate(Request());
     EXPECT_TRUE(result.status.ok()) << result.status.error_message();
-    ExpectReference(0, result.Ids());
+    golden::ExpectGreedyAnswer(golden_, 0, result.Ids());
   }
-
-  golden::Cases decoder_golden_;
 };
 
 }  // namespace attnd

@@ -90,8 +90,7 @@ TEST_F(MemoryTest, AnAnswerOfAStreamCountsUntilItIsTaken) {
   v1::EmbedStreamRequest request;
   *request.mutable_request() = OneText();
   request.mutable_request()->set_truncate(v1::TRUNCATION_END);
-  std::string words;
-  for (int i = 0; i < 200; ++i) words += "a ";
+  const std::string words = Repeated("a ", 200);
   for (int i = 0; i < 64; ++i) request.mutable_request()->add_texts(words);  // more than any window of HTTP/2
   ASSERT_TRUE(stream->Write(request));
   const prometheus::Counter& sent = *server_->context().metrics.Method("attnd.v1.Attnd", "EmbedStream").sent;

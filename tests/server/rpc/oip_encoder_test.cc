@@ -51,7 +51,8 @@ TEST_F(OipEncoderTest, EveryOutputPaddedWithZeros) {
   for (const size_t i : {0, 1}) {
     const size_t golden = i == 0 ? 1 : 5;
     const std::vector<int32_t> expected_ids = golden_.Ints(golden, "ids");
-    const std::vector<float> expected_hidden = Golden(golden, "hidden"), expected_maps = Golden(golden, "attentions");
+    const std::vector<float> expected_hidden = golden_.Floats(golden, "hidden"),
+                             expected_maps = golden_.Floats(golden, "attentions");
     const int64_t tokens = count.values[i];
     ASSERT_EQ(tokens, static_cast<int64_t>(expected_ids.size()));
     for (int64_t t = 0; t < length; ++t) {
@@ -148,8 +149,7 @@ TEST_F(OipEncoderTest, TokensAreSpelledAndPlaced) {
 }
 
 TEST_F(OipEncoderTest, TruncateAndNormalize) {
-  std::string text;
-  for (int i = 0; i < 3000; ++i) text += "good ";
+  const std::string text = Repeated("good ", 3000);
   ExpectRefused(Texts({"short", text}), "text[1]", "");
   for (const std::string side : {"end", "start"}) {
     ModelInferRequest request = Texts({text}, {"token_count", "embedding"});

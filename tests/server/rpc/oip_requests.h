@@ -71,9 +71,21 @@ struct Output {
 
 class OipTest : public ServerTest {
  protected:
-  void SetUp() override {
+  using ServerTest::ServerTest;
+  void SetUp() override { Begin(); }
+  // Start, with a stub of this protocol beside that of attnd.v1.
+  void Begin() {
     Start();
     inference_ = inference::GRPCInferenceService::NewStub(channel_);
+  }
+  // Calls a method that only asks, and expects it to work.
+  template <typename Response, typename Method, typename Request>
+  Response Ask(Method method, const Request& request) {
+    grpc::ClientContext context;
+    Response response;
+    const grpc::Status status = (inference_.get()->*method)(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
   }
   grpc::Status Infer(const ModelInferRequest& request, ModelInferResponse& response) {
     grpc::ClientContext context;
@@ -90,7 +102,8 @@ class OipTest : public ServerTest {
     ExpectInvalid(Infer(request, response), field, words);
   }
 
-  std::unique_ptr<inference::GRPCInferenceService::Stub> inference_;
+  using Stub = inference::GRPCInferenceService::Stub;
+  std::unique_ptr<Stub> inference_;
 };
 
 }  // namespace attnd::oip

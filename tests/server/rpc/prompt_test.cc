@@ -1,30 +1,20 @@
 // Prompts of sentence-transformers: a text with its prompt is embedded as the two in one.
-#include <unistd.h>
-
-#include <filesystem>
 #include <fstream>
 
 #include "tests/server/rpc/oip_requests.h"
+#include "tests/temp_files.h"
 
 namespace attnd::oip {
 namespace {
 
-namespace fs = std::filesystem;
-
-class PromptTest : public ServerTest {
+class PromptTest : public OipTest {
  protected:
-  PromptTest() : folder_(fs::path(testing::TempDir()) / ("attnd_prompts_" + std::to_string(getpid()))) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    for (const auto& file : fs::directory_iterator(golden::Folder("bert"))) {
-      fs::create_symlink(file.path(), folder_ / file.path().filename());
-    }
+  PromptTest() {
+    folder_.LinkFilesOf(golden::Folder("bert"));
     std::ofstream(folder_ / "config_sentence_transformers.json")
         << R"({"prompts": {"query": "find this: ", "passage": "read that: "}, "default_prompt_name": "passage"})";
-    config_.models = {{.name = "bert", .folder = folder_.string()}};
+    config_.models = {{.name = "bert", .folder = folder_.path().string()}};
   }
-  ~PromptTest() override { fs::remove_all(folder_); }
-  void SetUp() override { Start(); }
 
   // The vector of one text.
   std::vector<float> Vector(const v1::EmbedRequest& request) {
@@ -45,7 +35,7 @@ class PromptTest : public ServerTest {
     return Vector(request);
   }
 
-  const fs::path folder_;
+  const TempFolder folder_{"prompts"};
 };
 
 TEST_F(PromptTest, TheNamedTheDefaultAndTheCallersOwn) {
@@ -78,18 +68,13 @@ TEST_F(PromptTest, ALargePromptIsRefusedBeforeItIsRepeated) {
 }
 
 TEST_F(PromptTest, ThroughTheOpenInferenceProtocol) {
-  const auto inference = inference::GRPCInferenceService::NewStub(channel_);
   ModelInferRequest request = Texts({"some words"});
   (*request.mutable_parameters())["prompt_name"].set_string_param("query");
-  grpc::ClientContext context;
-  ModelInferResponse response;
-  ASSERT_TRUE(inference->ModelInfer(&context, request, &response).ok());
-  ExpectNear(Output<float>(response, "embedding").values, Plain("find this: some words"), 1e-6f);
+  ExpectNear(Output<float>(MustInfer(request), "embedding").values, Plain("find this: some words"), 1e-6f);
   request = Texts({"some words"});
   AddRaw(request, "text_pair", "BYTES", {1}, Framed({"more"}));
   (*request.mutable_parameters())["prompt_name"].set_string_param("query");
-  grpc::ClientContext other;
-  ExpectInvalid(inference->ModelInfer(&other, request, &response), "parameters.prompt_name", "text alone");
+  ExpectRefused(request, "parameters.prompt_name", "text alone");
 }
 
 TEST_F(PromptTest, ModelInfoListsThem) {

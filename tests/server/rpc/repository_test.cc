@@ -1,6 +1,5 @@
 // Models that come and go while the server runs.
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -9,32 +8,28 @@
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/server/rpc/oip_requests.h"
+#include "tests/temp_files.h"
 
 namespace attnd::oip {
 namespace {
 
 namespace fs = std::filesystem;
 
-class RepositoryTest : public ServerTest {
+class RepositoryTest : public OipTest {
  protected:
-  RepositoryTest() : folder_(fs::path(testing::TempDir()) / ("attnd_repository_" + std::to_string(getpid()))) {
-    fs::remove_all(folder_);
+  RepositoryTest() {
     fs::create_directories(folder_ / "broken");
     std::ofstream(folder_ / "broken" / "config.json") << "{";
     fs::create_directories(folder_ / ".hidden");
     std::ofstream(folder_ / "a file") << "";
     Add("first", "bert");
     config_.models.clear();
-    config_.model_repository = folder_.string();
+    config_.model_repository = folder_.path().string();
   }
-  ~RepositoryTest() override { fs::remove_all(folder_); }
+  void SetUp() override {}  // each test calls Begin once its folder is as it should be
 
   void Add(const std::string& name, const std::string& model) {
     fs::create_directory_symlink(golden::Folder(model), folder_ / name);
-  }
-  void Begin() {
-    Start();
-    inference_ = inference::GRPCInferenceService::NewStub(channel_);
   }
   grpc::Status Load(const std::string& name) {
     grpc::ClientContext context;
@@ -77,8 +72,7 @@ class RepositoryTest : public ServerTest {
     return response.status();
   }
 
-  const fs::path folder_;
-  std::unique_ptr<inference::GRPCInferenceService::Stub> inference_;
+  const TempFolder folder_{"repository"};
 };
 
 TEST_F(RepositoryTest, EveryFolderIsServedAndWhatFailsSaysWhy) {
