@@ -39,7 +39,11 @@ build_bar() {
   } END { printf "\r\033[K" }'
 }
 
-format_files() { git -C "$repo" ls-files --cached --others --exclude-standard '*.cc' '*.h' | grep -v '^core/text/ffi/target' | sed "s|^|$repo/|"; }
+# Those that are there: one just removed may still be in git's index.
+format_files() {
+  git -C "$repo" ls-files --cached --others --exclude-standard '*.cc' '*.h' | grep -v '^core/text/ffi/target' |
+    while read -r f; do [ ! -e "$repo/$f" ] || printf '%s\n' "$repo/$f"; done
+}
 format_run() {
   if [ "${1:-}" = --check ]; then format_files | xargs clang-format --dry-run --Werror
   else format_files | xargs clang-format -i; fi

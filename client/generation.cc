@@ -5,13 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/clock.h"
 #include "client/interrupt.h"
 
 namespace attnd {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> Open(const Client& client, const GenerationPrompt& prompt,
                                                                grpc::ClientContext& context) {

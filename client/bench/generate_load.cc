@@ -8,22 +8,22 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "client/bench/clock.h"
+#include "client/bench/connections.h"
 #include "client/bench/texts.h"
+#include "client/clock.h"
 
 namespace attnd {
 namespace {
-
-using Clock = BenchClock;
 
 void Append(std::vector<double>& list, const std::vector<double>& more) {
   list.insert(list.end(), more.begin(), more.end());
 }
 
 // The load in progress. Call may run in many threads at once.
-class Load {
+class GenerateLoad {
  public:
-  Load(const ChannelOptions& channel, const GenerateSettings& settings, const std::vector<v1::TokenIds>& prompts)
+  GenerateLoad(const ChannelOptions& channel, const GenerateSettings& settings,
+               const std::vector<v1::TokenIds>& prompts)
       : settings_(settings), prompts_(prompts), clients_(ConnectedClients(channel, settings.connections)) {
     begin_ = Clock::now();
     measured_ = begin_ + Span(settings.warmup_s);
@@ -141,7 +141,7 @@ absl::StatusOr<std::vector<v1::TokenIds>> MakePrompts(const Client& client, cons
 
 GenerateResult RunGenerateLoad(const ChannelOptions& channel, const GenerateSettings& settings,
                                const std::vector<v1::TokenIds>& prompts, const std::function<void(double)>& progress) {
-  Load load(channel, settings, prompts);
+  GenerateLoad load(channel, settings, prompts);
   std::atomic<int> running{settings.concurrency};
   std::vector<std::thread> threads;
   for (int i = 0; i < settings.concurrency; ++i) {

@@ -10,12 +10,11 @@
 #include <random>
 #include <thread>
 
-#include "client/bench/clock.h"
+#include "client/bench/connections.h"
+#include "client/clock.h"
 
 namespace attnd {
 namespace {
-
-using Clock = BenchClock;
 
 // The load in progress. Thread-safe.
 class Load {

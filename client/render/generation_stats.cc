@@ -6,20 +6,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/format.h"
+#include "client/render/stats_cells.h"
 
 namespace attnd {
 namespace {
 
-std::string Rate(double value) { return value < 10 ? absl::StrFormat("%.1f", value) : Thousands(std::llround(value)); }
 std::string Percent(double share) { return std::isnan(share) ? "-" : absl::StrFormat("%.0f %%", share * 100); }
-std::string Cell(double seconds) { return std::isnan(seconds) ? "-" : Milliseconds(seconds * 1e3); }
+std::string SecondsCell(double seconds) { return MillisecondsCell(seconds * 1e3); }
 
-nlohmann::json Number(double value) { return std::isnan(value) ? nlohmann::json(nullptr) : nlohmann::json(value); }
 nlohmann::json HistogramJson(const Histogram& histogram) {
   return {{"count", histogram.count},
-          {"p50_ms", Number(histogram.Quantile(0.5) * 1e3)},
-          {"p95_ms", Number(histogram.Quantile(0.95) * 1e3)},
-          {"p99_ms", Number(histogram.Quantile(0.99) * 1e3)},
+          {"p50_ms", JsonNumber(histogram.Quantile(0.5) * 1e3)},
+          {"p95_ms", JsonNumber(histogram.Quantile(0.95) * 1e3)},
+          {"p99_ms", JsonNumber(histogram.Quantile(0.99) * 1e3)},
           {"mean_ms", histogram.Mean() * 1e3}};
 }
 
@@ -55,16 +54,16 @@ std::optional<GenerationStats> SummarizeGeneration(const Scrape& now, const Scra
 }
 
 std::string GenerationText(const GenerationStats& stats) {
-  std::string out =
-      absl::StrFormat("generation %s tokens/s, prompts %s tokens/s, %s running, %s waiting\n", Rate(stats.tokens_per_s),
-                      Rate(stats.prompt_tokens_per_s), Thousands(stats.running), Thousands(stats.waiting));
+  std::string out = absl::StrFormat("generation %s tokens/s, prompts %s tokens/s, %s running, %s waiting\n",
+                                    RateCell(stats.tokens_per_s), RateCell(stats.prompt_tokens_per_s),
+                                    Thousands(stats.running), Thousands(stats.waiting));
   absl::StrAppendFormat(&out, "kv cache   %s of %s used, %s of prompts from the prefix cache, preemptions/s %s\n",
                         Thousands(stats.pages_used), Count(stats.pages, "page"), Percent(stats.prefix_share),
-                        Rate(stats.preemptions_per_s));
+                        RateCell(stats.preemptions_per_s));
   std::vector<std::vector<std::string>> rows = {{"token, ms", "p50", "p95", "p99", "mean", "count"}};
   for (const auto& [name, h] : {std::pair("first", &stats.first_token), std::pair("next", &stats.inter_token)}) {
-    rows.push_back({name, Cell(h->Quantile(0.5)), Cell(h->Quantile(0.95)), Cell(h->Quantile(0.99)), Cell(h->Mean()),
-                    Thousands(static_cast<uint64_t>(h->count))});
+    rows.push_back({name, SecondsCell(h->Quantile(0.5)), SecondsCell(h->Quantile(0.95)), SecondsCell(h->Quantile(0.99)),
+                    SecondsCell(h->Mean()), Thousands(static_cast<uint64_t>(h->count))});
   }
   absl::StrAppend(&out, Table(rows, {0}), "finished   ");
   if (stats.finished.empty()) absl::StrAppend(&out, "none");
@@ -84,7 +83,7 @@ nlohmann::json GenerationJson(const GenerationStats& stats) {
           {"waiting", stats.waiting},
           {"kv_pages", stats.pages},
           {"kv_pages_used", stats.pages_used},
-          {"prefix_share", Number(stats.prefix_share)},
+          {"prefix_share", JsonNumber(stats.prefix_share)},
           {"preemptions_per_s", stats.preemptions_per_s},
           {"first_token", HistogramJson(stats.first_token)},
           {"inter_token", HistogramJson(stats.inter_token)},

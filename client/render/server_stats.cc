@@ -9,6 +9,7 @@
 #include "client/format.h"
 #include "client/render/heads.h"
 #include "client/render/palette.h"
+#include "client/render/stats_cells.h"
 #include "nlohmann/json.hpp"
 
 namespace attnd {
@@ -54,11 +55,6 @@ Histogram Handling(const Scrape& scrape) {
   return all;
 }
 
-std::string Cell(double ms) { return std::isnan(ms) ? "-" : Milliseconds(ms); }
-std::string Rate(double value) { return value < 10 ? absl::StrFormat("%.1f", value) : Thousands(std::llround(value)); }
-
-nlohmann::json Number(double value) { return std::isnan(value) ? nlohmann::json(nullptr) : nlohmann::json(value); }
-
 }  // namespace
 
 ServerStats Summarize(const Scrape& now, const Scrape* earlier, double seconds, double now_unix_s) {
@@ -100,10 +96,10 @@ ServerStats Summarize(const Scrape& now, const Scrape* earlier, double seconds, 
 
 std::string StatsText(const ServerStats& stats, const std::string& title, const Io& io) {
   std::string out = absl::StrCat(Bold(Fit(title, io.columns), io.colors), "\n");
-  absl::StrAppend(&out, "requests/s ", Rate(stats.requests_per_s), "   errors/s ", Rate(stats.errors_per_s),
-                  "   tokens/s ", Rate(stats.tokens_per_s), "\n");
-  absl::StrAppendFormat(&out, "batch      %s, %s tokens (means)\n", Rate(stats.batch_texts) + " texts",
-                        Rate(stats.batch_tokens));
+  absl::StrAppend(&out, "requests/s ", RateCell(stats.requests_per_s), "   errors/s ", RateCell(stats.errors_per_s),
+                  "   tokens/s ", RateCell(stats.tokens_per_s), "\n");
+  absl::StrAppendFormat(&out, "batch      %s, %s tokens (means)\n", RateCell(stats.batch_texts) + " texts",
+                        RateCell(stats.batch_tokens));
   absl::StrAppendFormat(&out, "queue      %s, %s, oldest %s ms\n\n", Count(stats.queue_texts, "text"),
                         Count(stats.queue_tokens, "token"), Milliseconds(stats.queue_oldest_ms));
   double longest = 0;
@@ -112,7 +108,8 @@ std::string StatsText(const ServerStats& stats, const std::string& title, const 
   std::vector<std::vector<std::string>> rows = {{"stage, ms", "p50", "p95", "p99", "mean", "count"}};
   if (bars) rows[0].push_back("");
   for (const StageStats& stage : stats.stages) {
-    rows.push_back({stage.name, Cell(stage.p50_ms), Cell(stage.p95_ms), Cell(stage.p99_ms), Cell(stage.mean_ms),
+    rows.push_back({stage.name, MillisecondsCell(stage.p50_ms), MillisecondsCell(stage.p95_ms),
+                    MillisecondsCell(stage.p99_ms), MillisecondsCell(stage.mean_ms),
                     Thousands(static_cast<uint64_t>(stage.count))});
     if (bars) rows.back().push_back(Bar(longest > 0 ? stage.mean_ms / longest : 0, 24, !io.out_terminal));
   }
@@ -134,9 +131,9 @@ std::string StatsJson(const ServerStats& stats) {
   nlohmann::json stages, refused = nlohmann::json::object();
   for (const StageStats& stage : stats.stages) {
     stages[stage.name] = {{"count", stage.count},
-                          {"p50_ms", Number(stage.p50_ms)},
-                          {"p95_ms", Number(stage.p95_ms)},
-                          {"p99_ms", Number(stage.p99_ms)},
+                          {"p50_ms", JsonNumber(stage.p50_ms)},
+                          {"p95_ms", JsonNumber(stage.p95_ms)},
+                          {"p99_ms", JsonNumber(stage.p99_ms)},
                           {"mean_ms", stage.mean_ms}};
   }
   for (const auto& [reason, count] : stats.refused) refused[reason] = count;

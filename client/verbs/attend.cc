@@ -19,7 +19,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn attend "The cat sat on the mat because it was tired." --head L3H7
+constexpr char kAttendExamples[] = R"(  attn attend "The cat sat on the mat because it was tired." --head L3H7
   attn attend "The cat sat on the mat because it was tired." --layer 3
   attn attend @text.txt --head L3H7 --from it
   attn attend "The cat sat." --layer 3 --head 5 --svg head.svg
@@ -179,8 +179,8 @@ int Run(VerbContext& context, const AttendOptions& options) {
 
 void AddAttend(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<AttendOptions>();
-  CLI::App* verb = AddVerb(app, context, "attend", "Attention maps of a text: one head, a layer, or all", kExamples,
-                           [&context, options] { return Run(context, *options); });
+  CLI::App* verb = AddVerb(app, context, "attend", "Attention maps of a text: one head, a layer, or all",
+                           kAttendExamples, [&context, options] { return Run(context, *options); });
   Verbatim(verb->add_option("TEXT", options->text, "The text; @FILE; - for standard input"))->required();
   AddAttentionOptions(verb, options->attention);
   Verbatim(verb->add_option("--from", options->from, "One row, as bars: of this word, or of token #N"));

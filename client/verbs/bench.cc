@@ -19,7 +19,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn bench
+constexpr char kBenchExamples[] = R"(  attn bench
   attn bench --concurrency 8 --texts-per-call 32 --duration 20
   attn bench --rate 200 --save before.json
   attn bench --rate 200 --compare before.json
@@ -175,8 +175,8 @@ int Run(VerbContext& context, BenchOptions& options) {
 
 void AddBench(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* verb = AddVerb(app, context, "bench", "Measure throughput and latency of Embed, or of Generate", kExamples,
-                           [&context, options] { return Run(context, *options); });
+  CLI::App* verb = AddVerb(app, context, "bench", "Measure throughput and latency of Embed, or of Generate",
+                           kBenchExamples, [&context, options] { return Run(context, *options); });
   LoadSettings& load = options->load;
   verb->add_option("-c,--concurrency", load.concurrency, "Callers of the closed loop")
       ->check(CLI::Range(1, 4096))

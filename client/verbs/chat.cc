@@ -16,7 +16,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn chat
+constexpr char kChatExamples[] = R"(  attn chat
   attn chat --system "Answer in one sentence." --temperature 0.7 --top-p 0.9
   printf 'Who wrote Faust?\nWhen?\n' | attn chat
 
@@ -187,7 +187,7 @@ int Run(VerbContext& context, const ChatOptions& options) {
 
 void AddChat(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<ChatOptions>();
-  CLI::App* verb = AddVerb(app, context, "chat", "Talk with a model by its own chat template", kExamples,
+  CLI::App* verb = AddVerb(app, context, "chat", "Talk with a model by its own chat template", kChatExamples,
                            [&context, options] { return Run(context, *options); });
   verb->add_option("--model", options->model, "Model; may be left out where one is served");
   Verbatim(verb->add_option("--system", options->system, "The system message"));

@@ -8,7 +8,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn classify "What a lovely film." "It rained all day."
+constexpr char kClassifyExamples[] = R"(  attn classify "What a lovely film." "It rained all day."
   attn classify --top-k 1 @reviews.txt
   printf 'He sleeps.\tHe is awake.\n' | attn classify --pairs
   attn classify --json < lines.txt > out.jsonl)";
@@ -67,8 +67,8 @@ int Run(VerbContext& context, const ClassifyOptions& options) {
 
 void AddClassify(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<ClassifyOptions>();
-  CLI::App* verb = AddVerb(app, context, "classify", "Scores of the model's labels for texts or pairs", kExamples,
-                           [&context, options] { return Run(context, *options); });
+  CLI::App* verb = AddVerb(app, context, "classify", "Scores of the model's labels for texts or pairs",
+                           kClassifyExamples, [&context, options] { return Run(context, *options); });
   AddTexts(verb, options->texts);
   verb->add_flag("--pairs", options->pairs, "Each text is two, with a tab between them");
   verb->add_option("--top-k", options->top_k, "The best labels only; 0: all")->capture_default_str();

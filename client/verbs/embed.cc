@@ -1,10 +1,10 @@
 // attn embed: texts to vectors.
-#include <chrono>
 #include <fstream>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/clock.h"
 #include "client/embedder.h"
 #include "client/format.h"
 #include "client/input.h"
@@ -14,7 +14,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn embed "A cat sat on the mat."
+constexpr char kEmbedExamples[] = R"(  attn embed "A cat sat on the mat."
   attn embed --similarity "A cat sat on the mat." "A kitten rests on a rug."
   attn embed < lines.txt > out.jsonl
   attn embed --prompt-name query "Who wrote Faust?"
@@ -31,9 +31,6 @@ struct EmbedOptions {
   int batch = 32;
   std::optional<std::string> prompt_name, prompt;
 };
-
-using Clock = std::chrono::steady_clock;
-double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // "1,204 texts, 312 texts/s", over and over on one line of stderr.
 class Progress {
@@ -127,7 +124,7 @@ int Run(VerbContext& context, const EmbedOptions& options) {
 
 void AddEmbed(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<EmbedOptions>();
-  CLI::App* verb = AddVerb(app, context, "embed", "Vectors of texts", kExamples,
+  CLI::App* verb = AddVerb(app, context, "embed", "Vectors of texts", kEmbedExamples,
                            [&context, options] { return Run(context, *options); });
   Verbatim(
       verb->add_option("TEXT", options->texts, "Texts; @FILE: the lines of a file; -: of standard input, the default"));

@@ -10,7 +10,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn estimate "The cat sat on the mat because it was tired."
+constexpr char kEstimateExamples[] = R"(  attn estimate "The cat sat on the mat because it was tired."
   attn estimate --tokens 512 --head L3H5
   attn estimate @text.txt --top-k 8)";
 
@@ -88,7 +88,7 @@ void AddEstimate(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<EstimateOptions>();
   CLI::App* verb =
       AddVerb(app, context, "estimate", "How large maps would be, without running the model; exit code 1: too large",
-              kExamples, [&context, options] { return Run(context, *options); });
+              kEstimateExamples, [&context, options] { return Run(context, *options); });
   Verbatim(verb->add_option("TEXT", options->text, "The text; @FILE; - for standard input"));
   verb->add_option("--tokens", options->tokens, "Instead of a text: its tokens, special ones included")
       ->check(CLI::PositiveNumber);

@@ -8,7 +8,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn fill-mask "Paris is the [MASK] of France."
+constexpr char kFillMaskExamples[] = R"(  attn fill-mask "Paris is the [MASK] of France."
   attn fill-mask --top-k 3 "Paris is the <mask> of France."
   attn fill-mask --json @lines.txt)";
 
@@ -68,7 +68,7 @@ int Run(VerbContext& context, const FillMaskOptions& options) {
 
 void AddFillMask(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<FillMaskOptions>();
-  CLI::App* verb = AddVerb(app, context, "fill-mask", "Words for the masks of texts", kExamples,
+  CLI::App* verb = AddVerb(app, context, "fill-mask", "Words for the masks of texts", kFillMaskExamples,
                            [&context, options] { return Run(context, *options); });
   AddTexts(verb, options->texts);
   verb->add_option("--top-k", options->top_k, "Words for each mask")->check(CLI::Range(1, 1000))->capture_default_str();

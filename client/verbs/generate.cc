@@ -14,7 +14,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn generate "The capital of France is" --temperature 0 --max-tokens 16
+constexpr char kGenerateExamples[] = R"(  attn generate "The capital of France is" --temperature 0 --max-tokens 16
   attn generate --chat "Write a haiku about rain."
   attn generate "The cat sat on the mat because" --show-attention --temperature 0
   attn generate @prompt.txt --show-attention L9H2
@@ -116,7 +116,7 @@ int Run(VerbContext& context, GenerateOptions& options) {
 
 void AddGenerate(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* verb = AddVerb(app, context, "generate", "Let a decoder go on from a text", kExamples,
+  CLI::App* verb = AddVerb(app, context, "generate", "Let a decoder go on from a text", kGenerateExamples,
                            [&context, options] { return Run(context, *options); });
   Verbatim(verb->add_option("TEXT", options->text, "The text; @FILE; - for standard input, the default in a pipe"));
   verb->add_option("--model", options->model, "Model; may be left out where one is served");

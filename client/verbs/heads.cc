@@ -15,7 +15,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn heads "The cat sat on the mat because it was tired."
+constexpr char kHeadsExamples[] = R"(  attn heads "The cat sat on the mat because it was tired."
   attn heads "The cat sat on the mat because it was tired." --sort previous --top 5
   attn heads "The cat sat on the mat because it was tired." --from it --to cat
 
@@ -124,7 +124,7 @@ int Run(VerbContext& context, const HeadsOptions& options) {
 
 void AddHeads(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<HeadsOptions>();
-  CLI::App* verb = AddVerb(app, context, "heads", "What each head does with a text, a line each", kExamples,
+  CLI::App* verb = AddVerb(app, context, "heads", "What each head does with a text, a line each", kHeadsExamples,
                            [&context, options] { return Run(context, *options); });
   Verbatim(verb->add_option("TEXT", options->text, "The text; @FILE; - for standard input"))->required();
   verb->add_option("--sort", options->sort, absl::StrCat("By ", absl::StrJoin(kHeadSortKeys, ", ")));

@@ -5,7 +5,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn health
+constexpr char kHealthExamples[] = R"(  attn health
   attn health --model minilm --quiet && echo ready
 
 Exit codes: 0 serving, 1 not serving or unknown, 3 unreachable.)";
@@ -43,7 +43,7 @@ int Run(VerbContext& context, const HealthOptions& options) {
 
 void AddHealth(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<HealthOptions>();
-  CLI::App* verb = AddVerb(app, context, "health", "Whether the server, or a model, is serving", kExamples,
+  CLI::App* verb = AddVerb(app, context, "health", "Whether the server, or a model, is serving", kHealthExamples,
                            [&context, options] { return Run(context, *options); });
   CLI::Option* model = verb->add_option("--model", options->model, "Ask for this model");
   verb->add_option("--service", options->service, "Ask for this gRPC service, such as attnd.v1.Attnd")->excludes(model);

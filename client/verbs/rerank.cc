@@ -9,7 +9,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn rerank "Who wrote Faust?" "Goethe wrote Faust." "Rain is expected."
+constexpr char kRerankExamples[] = R"(  attn rerank "Who wrote Faust?" "Goethe wrote Faust." "Rain is expected."
   attn rerank "Who wrote Faust?" @documents.txt --top-n 5
   attn rerank "Who wrote Faust?" --json < documents.txt)";
 
@@ -68,7 +68,7 @@ int Run(VerbContext& context, const RerankOptions& options) {
 
 void AddRerank(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<RerankOptions>();
-  CLI::App* verb = AddVerb(app, context, "rerank", "Documents by how well they answer a query", kExamples,
+  CLI::App* verb = AddVerb(app, context, "rerank", "Documents by how well they answer a query", kRerankExamples,
                            [&context, options] { return Run(context, *options); });
   Verbatim(verb->add_option("QUERY", options->query, "The query")->required());
   Verbatim(verb->add_option("DOCUMENT", options->documents,

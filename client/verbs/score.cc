@@ -14,7 +14,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn score "The capital of France is" " Paris." " London."
+constexpr char kScoreExamples[] = R"(  attn score "The capital of France is" " Paris." " London."
   attn score "2 + 2 =" @answers.txt --json
   attn score --tokens "The cat" " sat on the mat."
 
@@ -113,7 +113,7 @@ int Run(VerbContext& context, const ScoreOptions& options) {
 
 void AddScore(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<ScoreOptions>();
-  CLI::App* verb = AddVerb(app, context, "score", "How probable continuations of a text are", kExamples,
+  CLI::App* verb = AddVerb(app, context, "score", "How probable continuations of a text are", kScoreExamples,
                            [&context, options] { return Run(context, *options); });
   Verbatim(verb->add_option("TEXT", options->text, "What they go on from; @FILE: a whole file")->required());
   Verbatim(verb->add_option("CONTINUATION", options->continuations,

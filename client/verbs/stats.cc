@@ -13,7 +13,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn stats
+constexpr char kStatsExamples[] = R"(  attn stats
   attn stats --once
   attn stats --once --json | jq .stages.compute.p99_ms
 
@@ -66,7 +66,7 @@ int Run(VerbContext& context, const StatsOptions& options) {
 
 void AddStats(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<StatsOptions>();
-  CLI::App* verb = AddVerb(app, context, "stats", "Rates and latencies of the server, from its metrics", kExamples,
+  CLI::App* verb = AddVerb(app, context, "stats", "Rates and latencies of the server, from its metrics", kStatsExamples,
                            [&context, options] { return Run(context, *options); });
   verb->add_option("--metrics", options->metrics, "Address of the metrics")
       ->envname("ATTN_METRICS")

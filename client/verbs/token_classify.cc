@@ -9,7 +9,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn token-classify "Ada Lovelace lived in London."
+constexpr char kTokenClassifyExamples[] = R"(  attn token-classify "Ada Lovelace lived in London."
   attn token-classify --aggregation first @lines.txt
   attn token-classify --json < lines.txt > entities.jsonl)";
 
@@ -88,8 +88,8 @@ int Run(VerbContext& context, const TokenClassifyOptions& options) {
 
 void AddTokenClassify(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<TokenClassifyOptions>();
-  CLI::App* verb = AddVerb(app, context, "token-classify", "Entities of texts, and where they stand", kExamples,
-                           [&context, options] { return Run(context, *options); });
+  CLI::App* verb = AddVerb(app, context, "token-classify", "Entities of texts, and where they stand",
+                           kTokenClassifyExamples, [&context, options] { return Run(context, *options); });
   AddTexts(verb, options->texts);
   verb->add_option("--aggregation", options->aggregation,
                    "How tokens become entities: none, simple, or by words: first, max, average")

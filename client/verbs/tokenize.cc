@@ -9,7 +9,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn tokenize "Attention is all you need."
+constexpr char kTokenizeExamples[] = R"(  attn tokenize "Attention is all you need."
   attn tokenize --ids @lines.txt
   attn tokenize --json "Attention is all you need.")";
 
@@ -107,7 +107,7 @@ int Run(VerbContext& context, const TokenizeOptions& options) {
 
 void AddTokenize(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* verb = AddVerb(app, context, "tokenize", "How texts fall into tokens", kExamples,
+  CLI::App* verb = AddVerb(app, context, "tokenize", "How texts fall into tokens", kTokenizeExamples,
                            [&context, options] { return Run(context, *options); });
   Verbatim(
       verb->add_option("TEXT", options->texts, "Texts; @FILE: the lines of a file; -: of standard input, the default"));

@@ -13,7 +13,7 @@
 namespace attnd {
 namespace {
 
-constexpr char kExamples[] = R"(  attn trace "The cat sat on the mat because" --out trace.html --temperature 0
+constexpr char kTraceExamples[] = R"(  attn trace "The cat sat on the mat because" --out trace.html --temperature 0
   attn trace --chat "Who wrote Faust?" --out trace.html --max-tokens 40
   attn trace @long.txt --out trace.html --heads 10-12:*
 
@@ -76,8 +76,8 @@ int Run(VerbContext& context, const TraceOptions& options) {
 
 void AddTrace(CLI::App& app, VerbContext& context) {
   auto options = std::make_shared<TraceOptions>();
-  CLI::App* verb = AddVerb(app, context, "trace", "A generation and its attention as one page to play back", kExamples,
-                           [&context, options] { return Run(context, *options); });
+  CLI::App* verb = AddVerb(app, context, "trace", "A generation and its attention as one page to play back",
+                           kTraceExamples, [&context, options] { return Run(context, *options); });
   Verbatim(verb->add_option("TEXT", options->text, "The text; @FILE; - for standard input"))->required();
   verb->add_option("-o,--out", options->out, "The page's file")->required();
   verb->add_option("--model", options->model, "Model; may be left out where one is served");

@@ -1,14 +1,13 @@
 #include "core/engine/constraint.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 #include <vector>
 
+#include "core/engine/sampler.h"
+
 namespace attnd {
 namespace {
-
-constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 absl::Status DeadEnd() {
   return absl::InvalidArgumentError("the grammar goes on with what none of the model's tokens can say");

@@ -10,7 +10,6 @@
 namespace attnd {
 namespace {
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();
 constexpr size_t kBiasesMax = 1024;
 
 absl::Status CheckRange(const char* name, float value, float min, float max, bool above_min) {

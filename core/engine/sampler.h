@@ -3,6 +3,7 @@
 #define ATTND_CORE_ENGINE_SAMPLER_H_
 
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include "absl/types/span.h"
 
 namespace attnd {
+
+// The logit of a token that is never sampled.
+inline constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 // Defaults leave the model's distribution as it is. What follows is applied in this order.
 struct SamplingOptions {

@@ -13,6 +13,9 @@ int DTypeSize(DType dtype);               // bytes of one element
 std::string_view DTypeName(DType dtype);  // as the file spells it: "F32"
 std::optional<DType> DTypeFromName(std::string_view name);
 
+// Elements that readers of files convert at a time, so that what is read and what is written stay in L2.
+inline constexpr size_t kConvertedAtOnce = 1 << 14;
+
 bool ConvertsToF32(DType dtype);  // F64, F32, F16, BF16
 // Converts `count` little-endian elements at `from` (may be unaligned). Requires ConvertsToF32(dtype).
 void ConvertToF32(DType dtype, const std::byte* from, size_t count, float* to);

@@ -3,13 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/weights/dtype.h"
+
 namespace attnd {
-namespace {
-
-constexpr size_t kChunkElements = 1 << 14;  // converted at a time: stays in L2
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path) {
   absl::StatusOr<CheckedFile> file = CheckedFile::Open(path);
   if (!file.ok()) return file.status();
@@ -40,7 +36,7 @@ absl::StatusOr<std::vector<float>> GgufFile::ReadF32(std::string_view name, absl
   absl::StatusOr<std::vector<float>> values = AllocateVector<float>(tensor->elements());
   if (!values.ok()) return values;
   const size_t blocks = tensor->bytes / type.block_bytes;
-  const size_t chunk_blocks = std::min(blocks, kChunkElements / type.block_elements);
+  const size_t chunk_blocks = std::min(blocks, kConvertedAtOnce / type.block_elements);
   std::vector<std::byte> chunk(chunk_blocks * type.block_bytes);
   for (size_t done = 0; done < blocks; done += chunk_blocks) {
     const size_t count = std::min(chunk_blocks, blocks - done);

@@ -10,7 +10,6 @@
 namespace attnd {
 namespace {
 
-constexpr size_t kChunkElements = 1 << 14;  // converted at a time: stays in L2
 constexpr std::string_view kLfsPointer = "version https://git-lfs";
 
 }  // namespace
@@ -92,9 +91,9 @@ absl::StatusOr<std::vector<float>> SafetensorsFile::ReadF32(std::string_view nam
     if (absl::Status status = file_.ReadAt(tensor.offset, values->data(), tensor.bytes); !status.ok()) return status;
   } else {
     const size_t size = DTypeSize(tensor.dtype);
-    std::vector<std::byte> chunk(std::min<size_t>(kChunkElements, elements) * size);
-    for (size_t done = 0; done < static_cast<size_t>(elements); done += kChunkElements) {
-      const size_t count = std::min(kChunkElements, static_cast<size_t>(elements) - done);
+    std::vector<std::byte> chunk(std::min<size_t>(kConvertedAtOnce, elements) * size);
+    for (size_t done = 0; done < static_cast<size_t>(elements); done += kConvertedAtOnce) {
+      const size_t count = std::min(kConvertedAtOnce, static_cast<size_t>(elements) - done);
       if (absl::Status status = file_.ReadAt(tensor.offset + done * size, chunk.data(), count * size); !status.ok()) {
         return status;
       }

@@ -1,6 +1,6 @@
-// The clock of the load generators.
-#ifndef ATTND_CLIENT_BENCH_CLOCK_H_
-#define ATTND_CLIENT_BENCH_CLOCK_H_
+// The connections of the load generators.
+#ifndef ATTND_CLIENT_BENCH_CONNECTIONS_H_
+#define ATTND_CLIENT_BENCH_CONNECTIONS_H_
 
 #include <algorithm>
 #include <chrono>
@@ -10,13 +10,6 @@
 #include "client/channel.h"
 
 namespace attnd {
-
-using BenchClock = std::chrono::steady_clock;
-
-inline BenchClock::duration Span(double seconds) {
-  return std::chrono::duration_cast<BenchClock::duration>(std::chrono::duration<double>(seconds));
-}
-inline double Ms(BenchClock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
 // At least one client, each with a connection of its own; waits up to 5 s for each to be connected.
 inline std::vector<std::unique_ptr<Client>> ConnectedClients(ChannelOptions channel, int connections) {
@@ -31,4 +24,4 @@ inline std::vector<std::unique_ptr<Client>> ConnectedClients(ChannelOptions chan
 
 }  // namespace attnd
 
-#endif  // ATTND_CLIENT_BENCH_CLOCK_H_
+#endif  // ATTND_CLIENT_BENCH_CONNECTIONS_H_
