@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "core/ops/gated.h"
+#include "core/ops/activation.h"
 #include "core/ops/layer_norm.h"
 #include "core/ops/rms_norm.h"
 

@@ -2,26 +2,20 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "core/base/cpu.h"
+#include "core/base/work_team.h"
+#include "core/ops/packed_weights.h"
 #include "core/ops/quantize.h"
 
 namespace attnd {
 namespace {
-
-// What int8 costs in fidelity, measured while weights had one scale a channel (+-63 without VNNI): the mean divergence
-// of SmolLM2-135M's next token from that in f32: all layers 0.030 with VNNI, 0.046 without. The inputs of the down
-// projection have outliers that a row's scale does not suit: in bf16 it leaves 0.012 and 0.023; without VNNI query, key
-// and value in bf16 as well leave 0.015.
-Precision DownPrecision(Precision precision) { return precision == Precision::kInt8 ? Precision::kBf16 : precision; }
-Precision QkvPrecision(Precision precision) {
-  const bool narrow = precision == Precision::kInt8 && PrecisionPath(Precision::kInt8) != "int8 vnni";
-  return narrow ? Precision::kBf16 : precision;
-}
 
 // A weight as it goes into a Linear.
 struct Matrix {
@@ -73,13 +67,13 @@ class Reader {
     if (source_.Contains(full + ".bias")) matrix.bias = Tensor(full + ".bias", {outputs});
     return matrix;
   }
-  Linear ReadLinear(const char* name, int layer, int outputs, int inputs, Precision precision) {
-    return Pack(ReadMatrix(name, layer, outputs, inputs), outputs, inputs, precision);
+  Linear ReadLinear(const char* name, int layer, int outputs, int inputs) {
+    return Pack(ReadMatrix(name, layer, outputs, inputs), outputs, inputs);
   }
   // After a fault the matrix is empty, and so is what is packed of it.
-  Linear Pack(const Matrix& matrix, int outputs, int inputs, Precision precision) const {
+  Linear Pack(const Matrix& matrix, int outputs, int inputs) const {
     if (!status_.ok()) return Linear({}, {}, 0, inputs);
-    return Linear(matrix.weight, matrix.bias, outputs, inputs, precision);
+    return Linear(matrix.weight, matrix.bias, outputs, inputs, precision_, kDecoderGroupInputs);
   }
 
   DecoderNorm ReadNorm(const char* name, int layer, int columns) {
@@ -96,6 +90,7 @@ class Reader {
   Matrix ReadQueryKeyValue(int layer);
   Matrix ReadUp(int layer);
   DecoderLayer ReadLayer(int layer);
+  Linear ReadHead(const std::vector<float>& embedding);
 
   const DecoderConfig& config_;
   const TensorSource& source_;
@@ -163,14 +158,14 @@ DecoderLayer Reader::ReadLayer(int layer) {
     return there ? ReadNorm(name, layer, columns) : DecoderNorm();
   };
   DecoderNorm attention_norm = ReadNorm(names_.attention_norm, layer, c.hidden_size);
-  Linear qkv = Pack(ReadQueryKeyValue(layer), queries + 2 * keys, c.hidden_size, QkvPrecision(precision_));
+  Linear qkv = Pack(ReadQueryKeyValue(layer), queries + 2 * keys, c.hidden_size);
   DecoderNorm query_norm = norm_where(c.query_key_norm, names_.query_norm, c.head_dim);
   DecoderNorm key_norm = norm_where(c.query_key_norm, names_.key_norm, c.head_dim);
-  Linear output = ReadLinear(names_.output, layer, c.hidden_size, queries, precision_);
+  Linear output = ReadLinear(names_.output, layer, c.hidden_size, queries);
   DecoderNorm post_attention = norm_where(c.post_norms, names_.post_attention_norm, c.hidden_size);
   DecoderNorm feed_forward_norm = ReadNorm(names_.feed_forward_norm, layer, c.hidden_size);
-  Linear up = Pack(ReadUp(layer), c.gated ? 2 * c.intermediate_size : c.intermediate_size, c.hidden_size, precision_);
-  Linear down = ReadLinear(names_.down, layer, c.hidden_size, c.intermediate_size, DownPrecision(precision_));
+  Linear up = Pack(ReadUp(layer), c.gated ? 2 * c.intermediate_size : c.intermediate_size, c.hidden_size);
+  Linear down = ReadLinear(names_.down, layer, c.hidden_size, c.intermediate_size);
   DecoderNorm post_feed_forward = norm_where(c.post_norms, names_.post_feed_forward_norm, c.hidden_size);
   return {.attention_norm = std::move(attention_norm),
           .query_key_value = std::move(qkv),
@@ -184,6 +179,14 @@ DecoderLayer Reader::ReadLayer(int layer) {
           .post_feed_forward_norm = std::move(post_feed_forward)};
 }
 
+Linear Reader::ReadHead(const std::vector<float>& embedding) {
+  const DecoderConfig& c = config_;
+  if (c.tied || !Has(names_.head, 0)) {
+    return Linear(embedding, {}, c.vocab_size, c.hidden_size, precision_, kDecoderGroupInputs);
+  }
+  return ReadLinear(names_.head, 0, c.vocab_size, c.hidden_size);
+}
+
 absl::StatusOr<DecoderWeights> Reader::Read() {
   const DecoderConfig& c = config_;
   DecoderWeights weights;
@@ -191,15 +194,26 @@ absl::StatusOr<DecoderWeights> Reader::Read() {
   if (c.learned_positions) {
     weights.positions = Tensor(NameOf(names_.positions, 0) + ".weight", {c.max_tokens, c.hidden_size});
   }
-  for (int l = 0; l < c.layers && status_.ok(); ++l) weights.layers.push_back(ReadLayer(l));
   weights.final_norm = ReadNorm(names_.final_norm, 0, c.hidden_size);
-  const bool tied = c.tied || !Has(names_.head, 0);
-  if (!tied) {
-    weights.head.emplace(ReadLinear(names_.head, 0, c.vocab_size, c.hidden_size, precision_));
-  } else if (status_.ok()) {
-    weights.head.emplace(weights.embedding, absl::Span<const float>(), c.vocab_size, c.hidden_size, precision_);
-  }
   if (!status_.ok()) return status_;
+  // Packing takes longest: every core takes layers, and the head as one more, which is largest and goes first.
+  std::vector<std::optional<DecoderLayer>> layers(c.layers);
+  std::vector<absl::Status> faults(c.layers + 1);
+  WorkTeam team(AvailableCpus());
+  WorkTeam::Session session(team);
+  session.ParallelFor(c.layers + 1, [&](int64_t task, int) {
+    Reader part(config_, source_, gguf_ ? CheckpointNames::kGguf : CheckpointNames::kHuggingFace, precision_);
+    if (task == 0) {
+      weights.head.emplace(part.ReadHead(weights.embedding));
+    } else {
+      layers[task - 1].emplace(part.ReadLayer(static_cast<int>(task) - 1));
+    }
+    faults[task] = part.status_;
+  });
+  std::rotate(faults.begin(), faults.begin() + 1, faults.end());  // the first fault as one reads the model
+  for (const absl::Status& fault : faults) status_.Update(fault);
+  if (!status_.ok()) return status_;
+  for (std::optional<DecoderLayer>& layer : layers) weights.layers.push_back(*std::move(layer));
   if (precision_ != Precision::kF32) {
     weights.narrow_embedding.resize(weights.embedding.size());
     std::transform(weights.embedding.begin(), weights.embedding.end(), weights.narrow_embedding.begin(), ToBf16);

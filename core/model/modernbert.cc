@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/model/architectures.h"
 #include "core/model/self_attention.h"
-#include "core/ops/gated.h"
+#include "core/ops/activation.h"
 #include "core/ops/rope.h"
 
 namespace attnd {

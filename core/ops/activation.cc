@@ -1,5 +1,6 @@
 #include "core/ops/activation.h"
 
+#include <algorithm>
 #include <cstddef>
 
 // clang-format off: the order of Highway's headers matters
@@ -83,50 +84,118 @@ struct Tanh {
   }
 };
 
-template <class F>
-void BiasRows(F f, const float* HWY_RESTRICT bias, int rows, int columns, int64_t stride, float* HWY_RESTRICT x) {
+// n values at x: all lanes, or fewer.
+template <class D>
+HWY_INLINE hn::Vec<D> Some(D d, const hn::TFromD<D>* x, size_t n) {
+  return n == hn::Lanes(d) ? hn::LoadU(d, x) : hn::LoadN(d, x, n);
+}
+
+// y = fn(d, r, c, n), which gives n values of row r from column c on.
+template <class Fn>
+HWY_INLINE void ForTile(const Fn& fn, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int r = 0; r < rows; ++r, x += stride) {
+  for (int r = 0; r < rows; ++r, y += stride) {
     int c = 0;
-    for (; c + lanes <= columns; c += lanes) {
-      hn::StoreU(f(d, hn::Add(hn::LoadU(d, x + c), hn::LoadU(d, bias + c))), d, x + c);
-    }
+    for (; c + lanes <= columns; c += lanes) hn::StoreU(fn(d, r, c, lanes), d, y + c);
     if (c < columns) {
       const size_t n = columns - c;
-      hn::StoreN(f(d, hn::Add(hn::LoadN(d, x + c, n), hn::LoadN(d, bias + c, n))), d, x + c, n);
+      hn::StoreN(fn(d, r, c, n), d, y + c, n);
     }
   }
 }
 
-void Activate(Activation activation, const float* bias, int rows, int columns, int64_t stride, float* x) {
+// fn(f) for the function of `activation`.
+template <class Fn>
+HWY_INLINE void WithActivation(Activation activation, const Fn& fn) {
   switch (activation) {
     case Activation::kNone:
-      return BiasRows(None(), bias, rows, columns, stride, x);
+      return fn(None());
     case Activation::kGelu:
-      return BiasRows(Gelu(), bias, rows, columns, stride, x);
+      return fn(Gelu());
     case Activation::kGeluTanh:
-      return BiasRows(GeluTanh(), bias, rows, columns, stride, x);
+      return fn(GeluTanh());
     case Activation::kRelu:
-      return BiasRows(Relu(), bias, rows, columns, stride, x);
+      return fn(Relu());
     case Activation::kSilu:
-      return BiasRows(Silu(), bias, rows, columns, stride, x);
+      return fn(Silu());
     case Activation::kTanh:
-      return BiasRows(Tanh(), bias, rows, columns, stride, x);
+      return fn(Tanh());
   }
+}
+
+void Activate(Activation activation, const float* HWY_RESTRICT bias, int rows, int columns, int64_t stride, float* x) {
+  WithActivation(activation, [&](auto f) HWY_ATTR {
+    const auto fn = [&](auto d, int r, int c, size_t n)
+                        HWY_ATTR { return f(d, hn::Add(Some(d, x + r * stride + c, n), Some(d, bias + c, n))); };
+    ForTile(fn, rows, columns, stride, x);
+  });
 }
 
 void Residual(const float* HWY_RESTRICT bias, const float* HWY_RESTRICT residual, int64_t residual_stride, int rows,
-              int columns, int64_t stride, float* HWY_RESTRICT x) {
+              int columns, int64_t stride, float* x) {
+  const auto fn = [&](auto d, int r, int c, size_t n) HWY_ATTR {
+    const auto sum = hn::Add(Some(d, bias + c, n), Some(d, residual + r * residual_stride + c, n));
+    return hn::Add(Some(d, x + r * stride + c, n), sum);
+  };
+  ForTile(fn, rows, columns, stride, x);
+}
+
+void Gate(Activation activation, int rows, int columns, const float* HWY_RESTRICT x, float* y) {
+  WithActivation(activation, [&](auto f) HWY_ATTR {
+    const auto fn = [&](auto d, int r, int c, size_t n) HWY_ATTR {
+      const float* gate = x + r * 2 * int64_t{columns} + c;
+      return hn::Mul(f(d, Some(d, gate, n)), Some(d, gate + columns, n));
+    };
+    ForTile(fn, rows, columns, columns, y);
+  });
+}
+
+// Groups at a time as far as they are known when this is compiled: what belongs to a row stays in registers.
+template <int kGroups>
+void ScaleGroups(const IntegerTile& t, bool accumulate, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
   const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
   const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int r = 0; r < rows; ++r, x += stride, residual += residual_stride) {
-    int c = 0;
-    for (; c + lanes <= columns; c += lanes) {
-      const auto sum = hn::Add(hn::LoadU(d, bias + c), hn::LoadU(d, residual + c));
-      hn::StoreU(hn::Add(hn::LoadU(d, x + c), sum), d, x + c);
+  for (int r = 0; r < rows; ++r, y += stride) {
+    const int32_t* HWY_RESTRICT sums = t.sums + int64_t{r} * t.sums_stride;
+    hn::Vec<decltype(d)> scales[kGroups], offsets[kGroups];
+    for (int g = 0; g < kGroups; ++g) {
+      scales[g] = hn::Set(d, t.row_scales[g * t.row_stride + r]);
+      offsets[g] = hn::Set(d, t.row_offsets[g * t.row_stride + r]);
     }
-    for (; c < columns; ++c) x[c] += bias[c] + residual[c];
+    for (int c = 0; c < columns; c += lanes) {
+      const size_t n = std::min(lanes, columns - c);
+      auto value = accumulate ? Some(d, y + c, n) : hn::Zero(d);
+      for (int g = 0; g < kGroups; ++g) {
+        const auto sum = hn::ConvertTo(d, Some(di, sums + g * t.group_stride + c, n));
+        value = hn::MulAdd(hn::Mul(sum, Some(d, t.weight_scales + g * t.column_stride + c, n)), scales[g], value);
+        value = hn::MulAdd(Some(d, t.weight_sums + g * t.column_stride + c, n), offsets[g], value);
+      }
+      if (static_cast<int>(n) == lanes) {
+        hn::StoreU(value, d, y + c);
+      } else {
+        hn::StoreN(value, d, y + c, n);
+      }
+    }
+  }
+}
+
+void Scale(const IntegerTile& all, int rows, int columns, int64_t stride, float* y) {
+  IntegerTile t = all;
+  for (bool accumulate = false; t.groups > 0; accumulate = true) {
+    const int groups = std::min(t.groups, 4);
+    const auto scale = groups == 4   ? &ScaleGroups<4>
+                       : groups == 3 ? &ScaleGroups<3>
+                       : groups == 2 ? &ScaleGroups<2>
+                                     : &ScaleGroups<1>;
+    scale(t, accumulate || all.accumulate, rows, columns, stride, y);
+    t.groups -= groups;
+    t.sums += groups * t.group_stride;
+    t.row_scales += groups * t.row_stride;
+    t.row_offsets += groups * t.row_stride;
+    t.weight_scales += groups * t.column_stride;
+    t.weight_sums += groups * t.column_stride;
   }
 }
 
@@ -139,6 +208,8 @@ namespace attnd {
 
 HWY_EXPORT(Activate);
 HWY_EXPORT(Residual);
+HWY_EXPORT(Scale);
+HWY_EXPORT(Gate);
 
 void AddBiasAndActivate(Activation activation, const float* bias, int rows, int columns, int64_t stride, float* x) {
   HWY_DYNAMIC_DISPATCH(Activate)(activation, bias, rows, columns, stride, x);
@@ -147,6 +218,14 @@ void AddBiasAndActivate(Activation activation, const float* bias, int rows, int 
 void AddBiasAndResidual(const float* bias, const float* residual, int64_t residual_stride, int rows, int columns,
                         int64_t stride, float* x) {
   HWY_DYNAMIC_DISPATCH(Residual)(bias, residual, residual_stride, rows, columns, stride, x);
+}
+
+void ScaleSums(const IntegerTile& from, int rows, int columns, int64_t stride, float* y) {
+  HWY_DYNAMIC_DISPATCH(Scale)(from, rows, columns, stride, y);
+}
+
+void GateRows(Activation activation, int rows, int columns, const float* x, float* y) {
+  HWY_DYNAMIC_DISPATCH(Gate)(activation, rows, columns, x, y);
 }
 
 }  // namespace attnd

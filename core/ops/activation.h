@@ -1,4 +1,4 @@
-// Activations, fused with the bias as the epilogue of a tile of Linear.
+// What follows the product of a tile of Linear: scaling of integer sums, bias, activation or residual.
 #ifndef ATTND_CORE_OPS_ACTIVATION_H_
 #define ATTND_CORE_OPS_ACTIVATION_H_
 
@@ -10,6 +10,25 @@ namespace attnd {
 // "Gaussian Error Linear Units", Hendrycks and Gimpel, 2016. kSilu: x sigmoid(x).
 enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 
+// The product of quantised rows (QuantizeRow) and weights w ~ weight_scale * s8, as integer sums over groups of inputs.
+// What it stands for, in f32:
+//   value[r, c] = sum over g of row_scales[g, r] weight_scales[g, c] sums[g, r, c] + row_offsets[g, r] weight_sums[g,
+//   c],
+// where weight_sums[g, c] is weight_scales[g, c] times the sum of column c over the inputs of g.
+struct IntegerTile {
+  const int32_t* sums;  // [groups][rows, sums_stride]
+  int sums_stride;
+  int64_t group_stride;  // of `sums`, from one group to the next
+  int groups;
+  const float* row_scales;     // [groups, row_stride]
+  const float* row_offsets;    // [groups, row_stride]
+  const float* weight_scales;  // [groups, column_stride]
+  const float* weight_sums;    // [groups, column_stride]
+  int64_t row_stride;
+  int64_t column_stride;
+  bool accumulate = false;  // the tile holds a value of other groups to add to
+};
+
 // x = activation(x + bias), in place.
 void AddBiasAndActivate(Activation activation, const float* bias /* [columns] */, int rows, int columns, int64_t stride,
                         float* x /* [rows, stride] */);
@@ -17,6 +36,14 @@ void AddBiasAndActivate(Activation activation, const float* bias /* [columns] */
 // x = x + bias + residual, in place.
 void AddBiasAndResidual(const float* bias /* [columns] */, const float* residual /* [rows, residual_stride] */,
                         int64_t residual_stride, int rows, int columns, int64_t stride, float* x /* [rows, stride] */);
+
+// y = activation(gate) * up, where rows of x are gate and up side by side. "GLU Variants Improve Transformer", Shazeer,
+// 2020.
+void GateRows(Activation activation, int rows, int columns, const float* x /* [rows, 2 * columns] */,
+              float* y /* [rows, columns] */);
+
+// y = the values of `from`.
+void ScaleSums(const IntegerTile& from, int rows, int columns, int64_t stride, float* y /* [rows, stride] */);
 
 }  // namespace attnd
 

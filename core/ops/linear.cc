@@ -21,6 +21,8 @@ constexpr int kConvertedRows = 16;
 constexpr int kConvertedAlone = 32;
 
 constexpr int kMaxColumns = 64;
+// Groups of inputs whose integer sums are scaled in one pass.
+constexpr int kGroupsAtOnce = 4;
 
 // x in the type that the kernel multiplies. Grows to the largest step seen; the thread that runs a layer owns it, and
 // its helpers read it.
@@ -41,15 +43,18 @@ struct Linear::Input {
 };
 
 Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs,
-               Precision precision)
-    : inputs_(inputs), outputs_(outputs), weights_(weight, outputs, inputs, precision), bias_(outputs, 0.0f) {
+               Precision precision, int group_inputs)
+    : inputs_(inputs),
+      outputs_(outputs),
+      weights_(weight, outputs, inputs, precision, group_inputs),
+      bias_(outputs, 0.0f) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
   const UkernelShape shape{.n = weights_.block(),
                            .k = weights_.group(),
                            .lda = weights_.padded_inputs(),
                            .ldb = weights_.block(),
-                           .ldc = sums_apart ? kMaxColumns : outputs,
+                           .ldc = sums_apart ? weights_.block() : outputs,
                            .data = weights_.data()};
   whole_ = GetUkernelTable(shape);
   UkernelShape last = shape;
@@ -106,7 +111,7 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, float* 
   const int64_t wanted = team.lanes() * kTilesPerLane;
   const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, blocks));
   team.ParallelFor(int64_t{panels} * groups, [&](int64_t tile, int) {
-    alignas(64) int32_t sums[kTileRows * kMaxColumns];  // [tile rows, kMaxColumns] of kU8S8
+    alignas(64) int32_t sums[kGroupsAtOnce * kTileRows * kMaxColumns];  // [groups][tile rows, block] of kU8S8
     const int panel = static_cast<int>(tile / groups);
     const int group = static_cast<int>(tile % groups);
     const int row_end = std::min(rows, (panel + 1) * kPanelRows);
@@ -119,12 +124,25 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, float* 
         const int count = std::min(kTileRows, row_end - row);
         float* out = y + int64_t{row} * outputs_ + column;
         if (!quantized) kernel.Run(UkernelTable::RoundRows(count), input.Row(row), weights_.Block(b), out);
-        for (int g = 0; g < weights_.groups() && quantized; ++g) {
-          const auto* activations = static_cast<const uint8_t*>(input.Row(row)) + g * weights_.group();
-          kernel.Run(UkernelTable::RoundRows(count), activations, weights_.Block(b, g), sums);
-          const int64_t at = int64_t{g} * rows + row;
-          DequantizeTile(sums, kMaxColumns, count, columns, input.scales + at, input.offsets + at,
-                         weights_.scales(g) + column, weights_.sums(g) + column, g > 0, outputs_, out);
+        for (int first = 0; first < weights_.groups() && quantized; first += kGroupsAtOnce) {
+          const int64_t at = int64_t{first} * rows + row;
+          const IntegerTile tile_sums = {.sums = sums,
+                                         .sums_stride = weights_.block(),
+                                         .group_stride = int64_t{kTileRows} * weights_.block(),
+                                         .groups = std::min(kGroupsAtOnce, weights_.groups() - first),
+                                         .row_scales = input.scales + at,
+                                         .row_offsets = input.offsets + at,
+                                         .weight_scales = weights_.scales(first) + column,
+                                         .weight_sums = weights_.sums(first) + column,
+                                         .row_stride = rows,
+                                         .column_stride = outputs_,
+                                         .accumulate = first > 0};
+          for (int g = 0; g < tile_sums.groups; ++g) {
+            const auto* from = static_cast<const uint8_t*>(input.Row(row)) + (first + g) * weights_.group();
+            kernel.Run(UkernelTable::RoundRows(count), from, weights_.Block(b, first + g),
+                       sums + g * tile_sums.group_stride);
+          }
+          ScaleSums(tile_sums, count, columns, outputs_, out);
         }
         epilogue(row, column, count, columns, out);
       }

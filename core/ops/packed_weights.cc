@@ -23,10 +23,6 @@ UkernelData DataOf(Precision precision) {
 
 int WeightBytes(UkernelData data) { return data == UkernelData::kF32 ? 4 : data == UkernelData::kU8S8 ? 1 : 2; }
 
-// Most inputs that share one range. Where a dot product has VNNI's speed 192 hold the bar of fidelity that its full
-// range of weights allows; elsewhere what surrounds a group costs more. docs/performance.md has the figures.
-int GroupInputs() { return CpuHasVnni() ? 192 : 384; }
-
 int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }
 
 constexpr float kLevels = 127;
@@ -51,13 +47,17 @@ float LargestPair(absl::Span<const float> row) {
 
 }  // namespace
 
-PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision)
+// Where a dot product has VNNI's speed 192 hold what its full range of weights allows.
+int DefaultGroupInputs() { return CpuHasVnni() ? 192 : 384; }
+
+PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
+                             int group_inputs)
     : outputs_(outputs),
       inputs_(inputs),
       data_(DataOf(precision)),
       block_(BlockColumns()),
       blocks_((outputs + block_ - 1) / block_),
-      groups_(data_ == UkernelData::kU8S8 ? (inputs + GroupInputs() - 1) / GroupInputs() : 1),
+      groups_(data_ == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1),
       group_(RoundUp((inputs + groups_ - 1) / groups_, UkernelInterleave(data_))),
       block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
       packed_(blocks_ * block_bytes_) {

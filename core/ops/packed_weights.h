@@ -13,12 +13,18 @@
 
 namespace attnd {
 
+// Most inputs that share one range in int8: of encoders, whose bar of fidelity it holds on this CPU, and of decoders.
+// docs/performance.md has the figures.
+int DefaultGroupInputs();
+constexpr int kDecoderGroupInputs = 192;
+
 // Blocks of `block` columns (outputs), each [inputs, block] with the rows interleaved as UkernelInterleave says; rows
 // and columns beyond the weights are 0. Immutable after construction.
 class PackedWeights {
  public:
-  // `weight` is [outputs, inputs] row-major.
-  PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision);
+  // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8.
+  PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
+                int group_inputs = DefaultGroupInputs());
 
   UkernelData data() const { return data_; }
   int block() const { return block_; }  // columns of a block, as measured best for the type and CPU

@@ -66,30 +66,6 @@ void Bf16Rows(const float* HWY_RESTRICT x, int rows, int columns, int stride, ui
   }
 }
 
-void Dequantize(const int32_t* HWY_RESTRICT sums, int sums_stride, int rows, int columns,
-                const float* HWY_RESTRICT row_scales, const float* HWY_RESTRICT row_offsets,
-                const float* HWY_RESTRICT weight_scales, const float* HWY_RESTRICT weight_sums, bool accumulate,
-                int64_t stride, float* HWY_RESTRICT y) {
-  const hn::ScalableTag<float> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int r = 0; r < rows; ++r, sums += sums_stride, y += stride) {
-    const auto scale = hn::Set(d, row_scales[r]);
-    const auto offset = hn::Set(d, row_offsets[r]);
-    int c = 0;
-    for (; c + lanes <= columns; c += lanes) {
-      const auto product =
-          hn::Mul(hn::ConvertTo(d, hn::LoadU(di, sums + c)), hn::Mul(scale, hn::LoadU(d, weight_scales + c)));
-      const auto before = accumulate ? hn::Add(product, hn::LoadU(d, y + c)) : product;
-      hn::StoreU(hn::MulAdd(offset, hn::LoadU(d, weight_sums + c), before), d, y + c);
-    }
-    for (; c < columns; ++c) {
-      y[c] = (accumulate ? y[c] : 0.0f) + row_scales[r] * weight_scales[c] * static_cast<float>(sums[c]) +
-             row_offsets[r] * weight_sums[c];
-    }
-  }
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd
 HWY_AFTER_NAMESPACE();
@@ -99,7 +75,6 @@ namespace attnd {
 
 HWY_EXPORT(Quantize);
 HWY_EXPORT(Bf16Rows);
-HWY_EXPORT(Dequantize);
 
 void QuantizeRow(const float* x, int columns, int stride, uint8_t* q, float* scale, float* offset) {
   HWY_DYNAMIC_DISPATCH(Quantize)(x, columns, stride, q, *scale, *offset);
@@ -107,13 +82,6 @@ void QuantizeRow(const float* x, int columns, int stride, uint8_t* q, float* sca
 
 void ConvertRowsToBf16(const float* x, int rows, int columns, int stride, uint16_t* y) {
   HWY_DYNAMIC_DISPATCH(Bf16Rows)(x, rows, columns, stride, y);
-}
-
-void DequantizeTile(const int32_t* sums, int sums_stride, int rows, int columns, const float* row_scales,
-                    const float* row_offsets, const float* weight_scales, const float* weight_sums, bool accumulate,
-                    int64_t stride, float* y) {
-  HWY_DYNAMIC_DISPATCH(Dequantize)
-  (sums, sums_stride, rows, columns, row_scales, row_offsets, weight_scales, weight_sums, accumulate, stride, y);
 }
 
 }  // namespace attnd

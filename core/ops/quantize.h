@@ -1,4 +1,4 @@
-// Activations as Linear multiplies them in bf16 and int8, and its sums back in f32.
+// Activations as Linear multiplies them in bf16 and int8.
 #ifndef ATTND_CORE_OPS_QUANTIZE_H_
 #define ATTND_CORE_OPS_QUANTIZE_H_
 
@@ -21,14 +21,6 @@ inline uint16_t ToBf16(float x) {
   return static_cast<uint16_t>((x == x ? rounded : bits | 0x400000) >> 16);
 }
 inline float FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
-// The product of quantised rows and weights w ~ weight_scales[c] * s8 from its integer sums:
-//   y[r, c] = row_scales[r] * weight_scales[c] * sums[r, c] + row_offsets[r] * weight_sums[c]  (+ y[r, c]: accumulate),
-// where weight_sums[c] is weight_scales[c] times the sum of column c.
-void DequantizeTile(const int32_t* sums /* [rows, sums_stride] */, int sums_stride, int rows, int columns,
-                    const float* row_scales /* [rows] */, const float* row_offsets /* [rows] */,
-                    const float* weight_scales /* [columns] */, const float* weight_sums /* [columns] */,
-                    bool accumulate, int64_t stride, float* y /* [rows, stride] */);
 
 }  // namespace attnd
 

@@ -27,20 +27,19 @@ std::vector<float> Random(size_t size, uint32_t seed) {
 
 double FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
-// Groups of inputs, as PackedWeights says, have ranges of their own: how many there are, and the inputs of each.
-std::pair<int, int> Groups(int inputs) {
-  const int most = CpuHasVnni() ? 192 : 384;
+// Groups of at most `most` inputs have ranges of their own: how many there are, and the inputs of each.
+std::pair<int, int> Groups(int inputs, int most) {
   const int groups = (inputs + most - 1) / most;
   return {groups, ((inputs + groups - 1) / groups + 3) / 4 * 4};
 }
 
 // The values that the layer multiplies in place of x [rows, columns].
-std::vector<double> Activations(Precision precision, const std::vector<float>& x, int rows, int columns) {
+std::vector<double> Activations(Precision precision, int most, const std::vector<float>& x, int rows, int columns) {
   std::vector<double> values(x.begin(), x.begin() + int64_t{rows} * columns);
   if (precision == Precision::kBf16 && CpuHasBf16()) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = FromBf16(ToBf16(x[i]));
   }
-  const auto [groups, group] = Groups(columns);
+  const auto [groups, group] = Groups(columns, most);
   for (int i = 0; i < rows * groups && precision == Precision::kInt8; ++i) {
     const int r = i / groups, begin = i % groups * group, end = std::min(columns, begin + group);
     const auto [low, high] = std::minmax_element(x.begin() + r * columns + begin, x.begin() + r * columns + end);
@@ -55,12 +54,12 @@ std::vector<double> Activations(Precision precision, const std::vector<float>& x
   return values;
 }
 
-std::vector<double> Weights(Precision precision, const std::vector<float>& w, int outputs, int inputs) {
+std::vector<double> Weights(Precision precision, int most, const std::vector<float>& w, int outputs, int inputs) {
   std::vector<double> values(w.begin(), w.end());
   if (precision == Precision::kBf16) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = FromBf16(ToBf16(w[i]));
   }
-  const auto [groups, group] = Groups(inputs);
+  const auto [groups, group] = Groups(inputs, most);
   for (int i = 0; i < outputs * groups && precision == Precision::kInt8; ++i) {
     const int n = i / groups, begin = i % groups * group, end = std::min(inputs, begin + group);
     const float* row = w.data() + n * inputs;
@@ -79,24 +78,24 @@ std::vector<double> Weights(Precision precision, const std::vector<float>& w, in
   return values;
 }
 
-class LinearPrecisionTest : public ::testing::TestWithParam<std::tuple<Precision, bool>> {
+class LinearPrecisionTest : public ::testing::TestWithParam<std::tuple<Precision, bool, int>> {
  protected:
   void SetUp() override { ForceMatmulForTest(std::get<1>(GetParam())); }
   void TearDown() override { ForceMatmulForTest(false); }
 };
 
 TEST_P(LinearPrecisionTest, IsItsDefinitionAtEveryRowCount) {
-  const Precision precision = std::get<0>(GetParam());
+  const auto [precision, matmul, most] = GetParam();
   WorkTeam team(2);
   WorkTeam::Session session(team);
   for (const auto& [outputs, inputs] : {std::pair{96, 64}, {130, 37}, {7, 385}, {1, 5}, {50, 1001}}) {
     const std::vector<float> w = Random(outputs * inputs, 3), bias = Random(outputs, 4);
-    const Linear linear(w, bias, outputs, inputs, precision);
-    const std::vector<double> weights = Weights(precision, w, outputs, inputs);
+    const Linear linear(w, bias, outputs, inputs, precision, most);
+    const std::vector<double> weights = Weights(precision, most, w, outputs, inputs);
     for (const int rows : {1, 2, 7, 8, 9, 31, 64, 65, 130, 200}) {
       const std::vector<float> x = Random((rows + Linear::kPaddingRows) * inputs, 5 + rows);
       const std::vector<float> residual = Random(rows * outputs, 6);
-      const std::vector<double> values = Activations(precision, x, rows, inputs);
+      const std::vector<double> values = Activations(precision, most, x, rows, inputs);
       std::vector<float> y((rows + Linear::kPaddingRows) * outputs), z(y.size());
       linear.Run(session, x.data(), rows, Activation::kRelu, y.data());
       linear.RunAddResidual(session, x.data(), rows, residual.data(), z.data());
@@ -118,10 +117,12 @@ TEST_P(LinearPrecisionTest, IsItsDefinitionAtEveryRowCount) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, LinearPrecisionTest,
-                         ::testing::Combine(::testing::Values(Precision::kBf16, Precision::kInt8), ::testing::Bool()),
+                         ::testing::Combine(::testing::Values(Precision::kBf16, Precision::kInt8), ::testing::Bool(),
+                                            ::testing::Values(384, 100)),
                          [](const auto& info) {
                            return std::string(PrecisionName(std::get<0>(info.param))) +
-                                  (std::get<1>(info.param) ? "Loops" : "Ukernel");
+                                  (std::get<1>(info.param) ? "Loops" : "Ukernel") + "Groups" +
+                                  std::to_string(std::get<2>(info.param));
                          });
 
 TEST(LinearPrecisionBytesTest, ShrinkWithThePrecision) {
