@@ -1,10 +1,14 @@
-// Generation in the process, without gRPC: prefill and decoding tokens a second at several streams.
-// usage: decoder_bench MODEL [f32|bf16|int8] [f32|bf16|int8 (keys and values)] [STREAMS...]
+// Generation in the process, without gRPC: prefill and decoding tokens a second.
+// usage: decoder_bench MODEL [f32|bf16|int8] [f32|bf16|int8 (keys and values)] [STREAMS] [PROMPT] [ANSWER] [ROUNDS]
+// Prints a JSON object for the model and one for each round; prefill and decode where there is one stream.
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -16,7 +20,6 @@ namespace attnd {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int kPrompt = 182, kAnswer = 64;
 
 struct Timed : GenerationListener {
   bool Wanted() override { return true; }
@@ -29,49 +32,68 @@ struct Timed : GenerationListener {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+double PeakMegabytes() {
+  struct rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1e3;
+}
+
+struct Load {
+  int streams = 1, prompt = 182, answer = 64;
+};
+
+nlohmann::json Run(Generator& generator, const Load& load) {
+  std::vector<std::shared_ptr<Timed>> listeners;
+  const auto start = Clock::now();
+  for (int s = 0; s < load.streams; ++s) {
+    GenerationRequest request{.sampling = {.temperature = 0}, .max_tokens = load.answer, .ignore_eos = true};
+    for (int t = 0; t < load.prompt; ++t) request.prompt.push_back(1000 + (t * 7919 + s * 104729) % 40000);
+    listeners.push_back(std::make_shared<Timed>());
+    const absl::Status status = generator.Submit(std::move(request), listeners.back());
+    if (!status.ok()) return {{"error", status.ToString()}};
+  }
+  while (generator.Step()) {
+  }
+  auto prefilled = start, end = start;
+  for (const auto& listener : listeners) {
+    prefilled = std::max(prefilled, listener->first);
+    end = std::max(end, listener->end);
+  }
+  nlohmann::json round = {{"seconds", Seconds(end - start)},
+                          {"answer_tokens_per_second", load.streams * load.answer / Seconds(end - start)},
+                          {"peak_mb", PeakMegabytes()}};
+  if (load.streams == 1) {
+    round["prefill_tokens_per_second"] = load.prompt / Seconds(prefilled - start);
+    if (load.answer > 1) round["decode_tokens_per_second"] = (load.answer - 1) / Seconds(end - prefilled);
+  }
+  return round;
+}
+
 int Main(int argc, char** argv) {
-  if (argc < 2) return std::fprintf(stderr, "usage: decoder_bench MODEL [PRECISION] [KV] [STREAMS...]\n"), 2;
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: decoder_bench MODEL [PRECISION] [KV] [STREAMS] [PROMPT] [ANSWER] [ROUNDS]\n");
+    return 2;
+  }
+  const auto number = [&](int index, int otherwise) { return argc > index ? std::atoi(argv[index]) : otherwise; };
   const Precision precision = ParsePrecision(argc > 2 ? argv[2] : "f32").value_or(Precision::kF32);
   const std::string kv = argc > 3 ? argv[3] : "f32";
+  const Load load = {.streams = number(4, 1), .prompt = number(5, 182), .answer = number(6, 64)};
   const auto loading = Clock::now();
   auto model = DecoderModel::Load(argv[1], precision);
   if (!model.ok()) return std::fprintf(stderr, "%s\n", model.status().ToString().c_str()), 1;
-  std::printf("loaded in %.2f s, %.0f MB of weights, %s, %d CPUs\n", Seconds(Clock::now() - loading),
-              static_cast<double>((*model)->decoder->weight_bytes()) / 1e6,
-              std::string(PrecisionPath(precision)).c_str(), AvailableCpus());
+  const nlohmann::json loaded = {{"load_seconds", Seconds(Clock::now() - loading)},
+                                 {"weights_mb", static_cast<double>((*model)->decoder->weight_bytes()) / 1e6},
+                                 {"loaded_peak_mb", PeakMegabytes()},
+                                 {"precision_path", PrecisionPath(precision)},
+                                 {"cpus", AvailableCpus()}};
+  std::printf("%s\n", loaded.dump().c_str());
   WorkTeam team(AvailableCpus());
-  std::vector<int> streams;
-  for (int i = 4; i < argc; ++i) streams.push_back(std::atoi(argv[i]));
-  if (streams.empty()) streams = {1, 16};
-  for (const int count : streams) {
-    GeneratorOptions options;
-    options.kv_type = kv == "int8" ? KvType::kInt8 : kv == "bf16" ? KvType::kBf16 : KvType::kF32;
-    for (int round = 0; round < 3; ++round) {
-      Generator generator(*(*model)->decoder, *(*model)->tokenizer, team, options);
-      std::vector<std::shared_ptr<Timed>> listeners;
-      const auto start = Clock::now();
-      for (int s = 0; s < count; ++s) {
-        GenerationRequest request{.sampling = {.temperature = 0}, .max_tokens = kAnswer, .ignore_eos = true};
-        for (int t = 0; t < kPrompt; ++t) request.prompt.push_back(1000 + (t * 7919 + s * 104729) % 40000);
-        listeners.push_back(std::make_shared<Timed>());
-        if (auto status = generator.Submit(std::move(request), listeners.back()); !status.ok()) return 1;
-      }
-      while (generator.Step()) {
-      }
-      auto prefilled = start, end = start;
-      for (const auto& listener : listeners) {
-        prefilled = std::max(prefilled, listener->first);
-        end = std::max(end, listener->end);
-      }
-      std::printf("%2d streams, %d + %d tokens: %.3f s", count, kPrompt, kAnswer, Seconds(end - start));
-      if (count == 1) {
-        std::printf(", prefill %.0f tokens/s, decode %.1f tokens/s", kPrompt / Seconds(prefilled - start),
-                    (kAnswer - 1) / Seconds(end - prefilled));
-      } else {
-        std::printf(", %.1f answer tokens/s in all", count * kAnswer / Seconds(end - start));
-      }
-      std::printf("\n");
-    }
+  GeneratorOptions options;
+  options.kv_type = kv == "int8" ? KvType::kInt8 : kv == "bf16" ? KvType::kBf16 : KvType::kF32;
+  for (int round = 0; round < number(7, 3); ++round) {
+    Generator generator(*(*model)->decoder, *(*model)->tokenizer, team, options);
+    std::printf("%s\n", Run(generator, load).dump().c_str());
+    std::fflush(stdout);
   }
   return 0;
 }

@@ -1,0 +1,119 @@
+"""attnd's generation beside llama.cpp and PyTorch, in-process, in one run, alternating, medians; prints a table and writes JSON.
+usage: decoder_peers.py BIN_FOLDER MODEL.gguf [--rounds N] [--llama FILE.gguf] [--torch HF_FOLDER] [--precisions int8,bf16,f32]
+                        [--streams 1,16] [--prompt 182] [--answer 64]
+--llama: what llama.cpp (PyPI xllamacpp) runs, the same weights in Q8_0 by rights; --torch: the same model as a Hugging Face folder.
+What is not given is left out. Everybody has the same cores and counts the same tokens; nobody has a prefix cache to use."""
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import threading
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("bin")
+parser.add_argument("model")
+parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--llama")
+parser.add_argument("--torch")
+parser.add_argument("--precisions", default="int8,bf16,f32")
+parser.add_argument("--streams", default="1,16")
+parser.add_argument("--prompt", type=int, default=182)
+parser.add_argument("--answer", type=int, default=64)
+args = parser.parse_args()
+CORES = len(os.sched_getaffinity(0))
+
+
+def attnd(precision):
+    def run(streams):
+        command = [args.bin + "/decoder_bench", args.model, precision, "f32", streams, args.prompt, args.answer, 2]
+        out = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        if out.returncode != 0:
+            raise SystemExit(out.stderr)
+        one = json.loads(out.stdout.splitlines()[-1])  # the round after the warm-up
+        return {"seconds": one["seconds"], "prefill": one.get("prefill_tokens_per_second"), "decode": one.get("decode_tokens_per_second")}
+    return run
+
+
+def llama(path):
+    import xllamacpp
+    servers = {}
+
+    def server(streams):
+        if streams not in servers:
+            params = xllamacpp.CommonParams()
+            params.model.path = path
+            params.n_ctx = max(512, 2 * (args.prompt + args.answer)) * streams
+            params.n_parallel = streams
+            params.cpuparams.n_threads = params.cpuparams_batch.n_threads = CORES
+            params.warmup = params.cont_batching = True
+            servers[streams] = xllamacpp.Server(params)
+        return servers[streams]
+
+    def run(streams):
+        answers = []
+
+        def one(stream):
+            # As token ids, so that the prompt is as long as attnd's.
+            prompt = [1000 + (t * 7919 + stream * 104729) % 40000 for t in range(args.prompt)]
+            answer = server(streams).handle_completions({"prompt": prompt, "n_predict": args.answer, "temperature": 0, "ignore_eos": True,
+                                                         "cache_prompt": False})
+            answers.append(json.loads(answer) if isinstance(answer, (str, bytes)) else answer)
+        server(streams)
+        threads = [threading.Thread(target=one, args=(stream,)) for stream in range(streams)]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds, timings = time.perf_counter() - start, answers[0]["timings"]
+        assert timings["prompt_n"] == args.prompt and timings["predicted_n"] == args.answer, timings
+        return {"seconds": seconds, "prefill": timings["prompt_per_second"], "decode": timings["predicted_per_second"]}
+    return run
+
+
+def pytorch(folder):
+    import torch
+    from transformers import AutoModelForCausalLM
+    torch.set_num_threads(CORES)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+
+    def run(streams):
+        ids = torch.tensor([[1000 + (t * 7919 + s * 104729) % 40000 for t in range(args.prompt)] for s in range(streams)])
+
+        def generate(count):
+            start = time.perf_counter()
+            with torch.inference_mode():
+                model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count, do_sample=False)
+            return time.perf_counter() - start
+        first, seconds = generate(1), generate(args.answer)
+        return {"seconds": seconds, "prefill": ids.numel() / first, "decode": streams * (args.answer - 1) / max(1e-9, seconds - first)}
+    return run
+
+
+who = {"attnd " + precision: attnd(precision) for precision in args.precisions.split(",")}
+if args.llama:
+    who["llama.cpp " + os.path.basename(args.llama)] = llama(args.llama)
+if args.torch:
+    who["pytorch f32"] = pytorch(args.torch)
+cpu = re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read()).group(1)
+print(f"{cpu}, {CORES} cores, {args.rounds} rounds, medians; {args.prompt} + {args.answer} tokens")
+results = {}
+for streams in map(int, args.streams.split(",")):
+    rounds = {name: [] for name in who}
+    for round_number in range(args.rounds + 1):
+        for name, run in who.items():
+            one = run(streams)
+            if round_number > 0:  # the first warms up
+                rounds[name].append(one)
+    results[streams] = rounds
+    print(f"\n{streams} at once\n\n| who | seconds | lowest to highest | prefill tokens/s | decode tokens/s |\n|---|---|---|---|---|")
+    for name, all_of in rounds.items():
+        seconds = [one["seconds"] for one in all_of]
+        line = f"| {name} | {statistics.median(seconds):.2f} | {min(seconds):.2f} to {max(seconds):.2f} |"
+        for key in ("prefill", "decode"):
+            line += f" {statistics.median(one[key] for one in all_of):.1f} |" if streams == 1 else " |"
+        print(line)
+json.dump(results, open("decoder-peers.json", "w"), indent=1)
