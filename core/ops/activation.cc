@@ -92,7 +92,7 @@ HWY_INLINE hn::Vec<D> Some(D d, const hn::TFromD<D>* x, size_t n) {
 
 // y = fn(d, r, c, n), which gives n values of row r from column c on.
 template <class Fn>
-HWY_INLINE void ForTile(const Fn& fn, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
+HWY_INLINE void ForTile(const Fn& fn, int rows, int columns, int64_t stride, float* y) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
   for (int r = 0; r < rows; ++r, y += stride) {
@@ -124,21 +124,22 @@ HWY_INLINE void WithActivation(Activation activation, const Fn& fn) {
   }
 }
 
-void Activate(Activation activation, const float* HWY_RESTRICT bias, int rows, int columns, int64_t stride, float* x) {
+void Activate(Activation activation, const float* HWY_RESTRICT bias, int rows, int columns, const float* x,
+              int64_t x_stride, float* y, int64_t y_stride) {
   WithActivation(activation, [&](auto f) HWY_ATTR {
     const auto fn = [&](auto d, int r, int c, size_t n)
-                        HWY_ATTR { return f(d, hn::Add(Some(d, x + r * stride + c, n), Some(d, bias + c, n))); };
-    ForTile(fn, rows, columns, stride, x);
+                        HWY_ATTR { return f(d, hn::Add(Some(d, x + r * x_stride + c, n), Some(d, bias + c, n))); };
+    ForTile(fn, rows, columns, y_stride, y);
   });
 }
 
-void Residual(const float* HWY_RESTRICT bias, const float* HWY_RESTRICT residual, int64_t residual_stride, int rows,
-              int columns, int64_t stride, float* x) {
+void Residual(const float* HWY_RESTRICT bias, const float* HWY_RESTRICT residual, int rows, int columns, const float* x,
+              int64_t x_stride, float* y, int64_t y_stride) {
   const auto fn = [&](auto d, int r, int c, size_t n) HWY_ATTR {
-    const auto sum = hn::Add(Some(d, bias + c, n), Some(d, residual + r * residual_stride + c, n));
-    return hn::Add(Some(d, x + r * stride + c, n), sum);
+    const auto sum = hn::Add(Some(d, bias + c, n), Some(d, residual + r * y_stride + c, n));
+    return hn::Add(Some(d, x + r * x_stride + c, n), sum);
   };
-  ForTile(fn, rows, columns, stride, x);
+  ForTile(fn, rows, columns, y_stride, y);
 }
 
 void Gate(Activation activation, int rows, int columns, const float* HWY_RESTRICT x, float* y) {
@@ -211,13 +212,14 @@ HWY_EXPORT(Residual);
 HWY_EXPORT(Scale);
 HWY_EXPORT(Gate);
 
-void AddBiasAndActivate(Activation activation, const float* bias, int rows, int columns, int64_t stride, float* x) {
-  HWY_DYNAMIC_DISPATCH(Activate)(activation, bias, rows, columns, stride, x);
+void AddBiasAndActivate(Activation activation, const float* bias, int rows, int columns, const float* x,
+                        int64_t x_stride, float* y, int64_t y_stride) {
+  HWY_DYNAMIC_DISPATCH(Activate)(activation, bias, rows, columns, x, x_stride, y, y_stride);
 }
 
-void AddBiasAndResidual(const float* bias, const float* residual, int64_t residual_stride, int rows, int columns,
-                        int64_t stride, float* x) {
-  HWY_DYNAMIC_DISPATCH(Residual)(bias, residual, residual_stride, rows, columns, stride, x);
+void AddBiasAndResidual(const float* bias, const float* residual, int rows, int columns, const float* x,
+                        int64_t x_stride, float* y, int64_t y_stride) {
+  HWY_DYNAMIC_DISPATCH(Residual)(bias, residual, rows, columns, x, x_stride, y, y_stride);
 }
 
 void ScaleSums(const IntegerTile& from, int rows, int columns, int64_t stride, float* y) {

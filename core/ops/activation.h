@@ -29,13 +29,15 @@ struct IntegerTile {
   bool accumulate = false;  // the tile holds a value of other groups to add to
 };
 
-// x = activation(x + bias), in place.
-void AddBiasAndActivate(Activation activation, const float* bias /* [columns] */, int rows, int columns, int64_t stride,
-                        float* x /* [rows, stride] */);
+// y = activation(x + bias); y may be x.
+void AddBiasAndActivate(Activation activation, const float* bias /* [columns] */, int rows, int columns,
+                        const float* x /* [rows, x_stride] */, int64_t x_stride, float* y /* [rows, y_stride] */,
+                        int64_t y_stride);
 
-// x = x + bias + residual, in place.
-void AddBiasAndResidual(const float* bias /* [columns] */, const float* residual /* [rows, residual_stride] */,
-                        int64_t residual_stride, int rows, int columns, int64_t stride, float* x /* [rows, stride] */);
+// y = x + bias + residual; y may be x.
+void AddBiasAndResidual(const float* bias /* [columns] */, const float* residual /* [rows, y_stride] */, int rows,
+                        int columns, const float* x /* [rows, x_stride] */, int64_t x_stride,
+                        float* y /* [rows, y_stride] */, int64_t y_stride);
 
 // y = activation(gate) * up, where rows of x are gate and up side by side. "GLU Variants Improve Transformer", Shazeer,
 // 2020.

@@ -20,7 +20,9 @@ constexpr int64_t kTilesPerLane = 12;
 constexpr int kConvertedRows = 16;
 constexpr int kConvertedAlone = 32;
 
-constexpr int kMaxColumns = 64;
+// Columns of a strip: as many blocks as fit have their products side by side in a tile of their own, so that y, whose
+// rows are far apart, is written once and in several cache lines a row.
+constexpr int kStripColumns = 64;
 // Groups of inputs whose integer sums are scaled in one pass.
 constexpr int kGroupsAtOnce = 4;
 
@@ -38,6 +40,7 @@ struct Linear::Input {
   const void* Row(int row) const { return static_cast<const char*>(data) + row * row_bytes; }
   const void* data;  // [rows, padded inputs]
   int64_t row_bytes;
+  int rows;
   const float* scales = nullptr;   // [groups, rows] of u8
   const float* offsets = nullptr;  // [groups, rows] of u8
 };
@@ -54,7 +57,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
                            .k = weights_.group(),
                            .lda = weights_.padded_inputs(),
                            .ldb = weights_.block(),
-                           .ldc = sums_apart ? weights_.block() : outputs,
+                           .ldc = sums_apart ? weights_.block() : kStripColumns,
                            .data = weights_.data()};
   whole_ = GetUkernelTable(shape);
   UkernelShape last = shape;
@@ -65,7 +68,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
 Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows) const {
   const UkernelData data = weights_.data();
   if (data == UkernelData::kF32 || data == UkernelData::kF32Bf16) {
-    return {.data = x, .row_bytes = weights_.row_bytes()};
+    return {.data = x, .row_bytes = weights_.row_bytes(), .rows = rows};
   }
   const int width = weights_.padded_inputs();
   const int64_t row_bytes = weights_.row_bytes();
@@ -75,6 +78,7 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
   converted.offsets.Reserve(int64_t{weights_.groups()} * rows);
   const Input input = {.data = converted.rows.data(),
                        .row_bytes = row_bytes,
+                       .rows = rows,
                        .scales = converted.scales.data(),
                        .offsets = converted.offsets.data()};
   uint8_t* to = converted.rows.data();
@@ -102,64 +106,77 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
 }
 
 template <typename Epilogue>
-void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, float* y, const Epilogue& epilogue) const {
+void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, const Epilogue& epilogue) const {
   const Input input = Prepare(team, x, rows);
   const bool quantized = weights_.data() == UkernelData::kU8S8;
-  const int blocks = weights_.blocks();
+  const int blocks = weights_.blocks(), strip_blocks = kStripColumns / weights_.block();
+  const int strips = (blocks + strip_blocks - 1) / strip_blocks;
   const int panels = (rows + kPanelRows - 1) / kPanelRows;
   // Enough tiles for every lane; no more, since each tile reads its panel of x anew.
   const int64_t wanted = team.lanes() * kTilesPerLane;
-  const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, blocks));
+  const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, strips));
   team.ParallelFor(int64_t{panels} * groups, [&](int64_t tile, int) {
-    alignas(64) int32_t sums[kGroupsAtOnce * kTileRows * kMaxColumns];  // [groups][tile rows, block] of kU8S8
+    alignas(64) float product[kTileRows * kStripColumns];                 // [tile rows, kStripColumns]
+    alignas(64) int32_t sums[kGroupsAtOnce * kTileRows * kStripColumns];  // [groups][tile rows, block] of kU8S8
     const int panel = static_cast<int>(tile / groups);
     const int group = static_cast<int>(tile % groups);
     const int row_end = std::min(rows, (panel + 1) * kPanelRows);
-    const int block_end = static_cast<int>(int64_t{blocks} * (group + 1) / groups);
-    for (int b = static_cast<int>(int64_t{blocks} * group / groups); b < block_end; ++b) {
-      const int column = b * weights_.block();
-      const int columns = std::min(weights_.block(), outputs_ - column);
-      const UkernelTable& kernel = b + 1 == blocks ? *last_ : *whole_;
+    const int strip_end = static_cast<int>(int64_t{strips} * (group + 1) / groups);
+    for (int strip = static_cast<int>(int64_t{strips} * group / groups); strip < strip_end; ++strip) {
+      const int first_block = strip * strip_blocks, last_block = std::min(blocks, first_block + strip_blocks);
+      const int column = first_block * weights_.block();
+      const int columns = std::min(last_block * weights_.block(), outputs_) - column;
       for (int row = panel * kPanelRows; row < row_end; row += kTileRows) {
         const int count = std::min(kTileRows, row_end - row);
-        float* out = y + int64_t{row} * outputs_ + column;
-        if (!quantized) kernel.Run(UkernelTable::RoundRows(count), input.Row(row), weights_.Block(b), out);
-        for (int first = 0; first < weights_.groups() && quantized; first += kGroupsAtOnce) {
-          const int64_t at = int64_t{first} * rows + row;
-          const IntegerTile tile_sums = {.sums = sums,
-                                         .sums_stride = weights_.block(),
-                                         .group_stride = int64_t{kTileRows} * weights_.block(),
-                                         .groups = std::min(kGroupsAtOnce, weights_.groups() - first),
-                                         .row_scales = input.scales + at,
-                                         .row_offsets = input.offsets + at,
-                                         .weight_scales = weights_.scales(first) + column,
-                                         .weight_sums = weights_.sums(first) + column,
-                                         .row_stride = rows,
-                                         .column_stride = outputs_,
-                                         .accumulate = first > 0};
-          for (int g = 0; g < tile_sums.groups; ++g) {
-            const auto* from = static_cast<const uint8_t*>(input.Row(row)) + (first + g) * weights_.group();
-            kernel.Run(UkernelTable::RoundRows(count), from, weights_.Block(b, first + g),
-                       sums + g * tile_sums.group_stride);
+        for (int b = first_block; b < last_block; ++b) {
+          const UkernelTable& kernel = b + 1 == blocks ? *last_ : *whole_;
+          float* out = product + (b - first_block) * weights_.block();
+          if (quantized) {
+            RunGroups(kernel, input, row, count, b, sums, out);
+          } else {
+            kernel.Run(UkernelTable::RoundRows(count), input.Row(row), weights_.Block(b), out);
           }
-          ScaleSums(tile_sums, count, columns, outputs_, out);
         }
-        epilogue(row, column, count, columns, out);
+        epilogue(column, count, columns, product, int64_t{row} * outputs_ + column);
       }
     }
   });
 }
 
+// One block of columns from the integer products of its groups of inputs.
+void Linear::RunGroups(const UkernelTable& kernel, const Input& input, int row, int count, int block, int32_t* sums,
+                       float* product) const {
+  const int column = block * weights_.block();
+  for (int first = 0; first < weights_.groups(); first += kGroupsAtOnce) {
+    const int64_t at = int64_t{first} * input.rows + row;
+    const IntegerTile tile = {.sums = sums,
+                              .sums_stride = weights_.block(),
+                              .group_stride = int64_t{kTileRows} * weights_.block(),
+                              .groups = std::min(kGroupsAtOnce, weights_.groups() - first),
+                              .row_scales = input.scales + at,
+                              .row_offsets = input.offsets + at,
+                              .weight_scales = weights_.scales(first) + column,
+                              .weight_sums = weights_.sums(first) + column,
+                              .row_stride = input.rows,
+                              .column_stride = outputs_,
+                              .accumulate = first > 0};
+    for (int g = 0; g < tile.groups; ++g) {
+      const auto* from = static_cast<const uint8_t*>(input.Row(row)) + (first + g) * weights_.group();
+      kernel.Run(UkernelTable::RoundRows(count), from, weights_.Block(block, first + g), sums + g * tile.group_stride);
+    }
+    ScaleSums(tile, count, std::min(weights_.block(), outputs_ - column), kStripColumns, product);
+  }
+}
+
 void Linear::Run(WorkTeam::Session& team, const float* x, int rows, Activation activation, float* y) const {
-  RunTiles(team, x, rows, y, [&](int, int column, int count, int columns, float* out) {
-    AddBiasAndActivate(activation, bias_.data() + column, count, columns, outputs_, out);
+  RunTiles(team, x, rows, [&](int column, int count, int columns, const float* product, int64_t at) {
+    AddBiasAndActivate(activation, bias_.data() + column, count, columns, product, kStripColumns, y + at, outputs_);
   });
 }
 
 void Linear::RunAddResidual(WorkTeam::Session& team, const float* x, int rows, const float* residual, float* y) const {
-  RunTiles(team, x, rows, y, [&](int row, int column, int count, int columns, float* out) {
-    AddBiasAndResidual(bias_.data() + column, residual + int64_t{row} * outputs_ + column, outputs_, count, columns,
-                       outputs_, out);
+  RunTiles(team, x, rows, [&](int column, int count, int columns, const float* product, int64_t at) {
+    AddBiasAndResidual(bias_.data() + column, residual + at, count, columns, product, kStripColumns, y + at, outputs_);
   });
 }
 

@@ -17,7 +17,7 @@ namespace attnd {
 // Immutable after construction; Run may be called by any number of threads with different outputs.
 class Linear {
  public:
-  // Rows that the last tile may read and write beyond `rows`: x and y must have room for them.
+  // Rows that the last tile may read beyond `rows`: x must have room for them.
   static constexpr int kPaddingRows = 8;
 
   // `weight` is [outputs, inputs] row-major, as checkpoints store it; `bias` is [outputs], or empty for none.
@@ -32,7 +32,7 @@ class Linear {
   // y = activation(x W^T + b).
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            float* y /* [rows, outputs] */) const;
-  // y = x W^T + b + residual; residual must not be y.
+  // y = x W^T + b + residual; residual may be y.
   void RunAddResidual(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows,
                       const float* residual /* [rows, outputs] */, float* y /* [rows, outputs] */) const;
 
@@ -40,7 +40,9 @@ class Linear {
   struct Input;
   Input Prepare(WorkTeam::Session& team, const float* x, int rows) const;
   template <typename Epilogue>
-  void RunTiles(WorkTeam::Session& team, const float* x, int rows, float* y, const Epilogue& epilogue) const;
+  void RunTiles(WorkTeam::Session& team, const float* x, int rows, const Epilogue& epilogue) const;
+  void RunGroups(const UkernelTable& kernel, const Input& input, int row, int count, int block, int32_t* sums,
+                 float* product) const;
 
   const int inputs_, outputs_;
   PackedWeights weights_;

@@ -18,7 +18,7 @@ TEST(ActivationRangeTest, LargeValuesSaturate) {
   const int columns = static_cast<int>(inputs.size());
   for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu, Activation::kTanh}) {
     std::vector<float> x = inputs;
-    AddBiasAndActivate(activation, bias.data(), 1, columns, columns, x.data());
+    AddBiasAndActivate(activation, bias.data(), 1, columns, x.data(), columns, x.data(), columns);
     for (size_t i = 0; i < x.size(); ++i) {
       const double in = inputs[i];
       const double expected = activation == Activation::kSilu   ? in / (1 + std::exp(-in))

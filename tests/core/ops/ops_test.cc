@@ -70,7 +70,7 @@ TEST(ActivationTest, IsItsDefinition) {
         x[0] = -30.0f;
         x[columns - 1] = 30.0f;
         const std::vector<float> before = x, bias = Random(columns, 2);
-        AddBiasAndActivate(activation, bias.data(), rows, columns, stride, x.data());
+        AddBiasAndActivate(activation, bias.data(), rows, columns, x.data(), stride, x.data(), stride);
         for (int r = 0; r < rows; ++r) {
           for (int c = 0; c < columns; ++c) {
             const double in = before[r * stride + c] + bias[c];
@@ -85,15 +85,16 @@ TEST(ActivationTest, IsItsDefinition) {
 
 TEST(ResidualTest, AddsBiasAndResidual) {
   OnEveryTarget([] {
-    const int rows = 4, columns = 37, stride = 40, residual_stride = 50;
-    std::vector<float> x = Random(rows * stride, 3);
-    const std::vector<float> before = x, bias = Random(columns, 4), residual = Random(rows * residual_stride, 5);
-    AddBiasAndResidual(bias.data(), residual.data(), residual_stride, rows, columns, stride, x.data());
+    const int rows = 4, columns = 37, x_stride = 40, y_stride = 50;
+    const std::vector<float> x = Random(rows * x_stride, 3), bias = Random(columns, 4),
+                             residual = Random(rows * y_stride, 5);
+    std::vector<float> y(rows * y_stride, 7.0f);
+    AddBiasAndResidual(bias.data(), residual.data(), rows, columns, x.data(), x_stride, y.data(), y_stride);
     for (int r = 0; r < rows; ++r) {
       for (int c = 0; c < columns; ++c) {
-        EXPECT_NEAR(x[r * stride + c], double{before[r * stride + c]} + bias[c] + residual[r * residual_stride + c],
-                    1e-6);
+        EXPECT_NEAR(y[r * y_stride + c], double{x[r * x_stride + c]} + bias[c] + residual[r * y_stride + c], 1e-6);
       }
+      for (int c = columns; c < y_stride; ++c) EXPECT_EQ(y[r * y_stride + c], 7.0f);
     }
   });
 }
