@@ -57,7 +57,7 @@ std::string GenerationText(const GenerationStats& stats) {
   std::string out = absl::StrFormat("generation %s tokens/s, prompts %s tokens/s, %s running, %s waiting\n",
                                     RateCell(stats.tokens_per_s), RateCell(stats.prompt_tokens_per_s),
                                     Thousands(stats.running), Thousands(stats.waiting));
-  absl::StrAppendFormat(&out, "kv cache   %s of %s used, %s of prompts from the prefix cache, preemptions/s %s\n",
+  absl::StrAppendFormat(&out, "kv cache   %s of %s used, prefix hits %s, preemptions/s %s\n",
                         Thousands(stats.pages_used), Count(stats.pages, "page"), Percent(stats.prefix_share),
                         RateCell(stats.preemptions_per_s));
   std::vector<std::vector<std::string>> rows = {{"token, ms", "p50", "p95", "p99", "mean", "count"}};
