@@ -160,7 +160,7 @@ LoadResult RunLoad(const ChannelOptions& channel, const LoadSettings& settings, 
   }
   while (running > 0) {
     progress(load.Share());
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // how often the progress line moves
   }
   for (std::thread& thread : threads) thread.join();
   return load.Finish();
