@@ -1,5 +1,6 @@
 // attn models: what the server serves.
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,20 +56,22 @@ int Run(VerbContext& context, bool json) {
                    << "\n";
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows = {{"model", "task", "architecture", "precision", "cpu", "dimensions",
-                                                 "layers x heads", "tokens", "pooling", "weights"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"model", "task", "architecture", "precision", "layers x heads", "dimensions", "tokens", "weights"}};
+  std::set<std::string> paths;
   const auto number = [](int64_t value) { return value > 0 ? Thousands(value) : std::string("-"); };
   for (const auto& model : response.models()) {
     rows.push_back({model.name(), model.task().empty() ? "-" : model.task(), model.architecture(), model.precision(),
-                    model.cpu_path(), number(model.dimensions()),
                     model.layers() > 0 ? absl::StrCat(model.layers(), " x ", model.heads()) : "-",
-                    number(model.max_tokens()), model.pooling().empty() ? "-" : model.pooling(),
+                    number(model.dimensions()), number(model.max_tokens()),
                     model.weight_bytes() > 0 ? Bytes(model.weight_bytes()) : "-"});
+    paths.insert(model.cpu_path());
   }
   const auto& limits = response.limits();
-  context.io.out << Table(rows, {0, 1, 2, 3, 4, 8})
-                 << Dim(absl::StrCat("attnd ", response.server_version(), " at ", context.client().address(),
-                                     "; at most ", Count(limits.max_texts_per_call(), "text"), " a call, ",
+  context.io.out << Table(rows, {0, 1, 2, 3})
+                 << Dim(absl::StrCat("attnd ", response.server_version(), " at ", context.client().address(), " on ",
+                                     absl::StrJoin(paths, ", "), "; at most ",
+                                     Count(limits.max_texts_per_call(), "text"), " a call, ",
                                      Bytes(limits.max_text_bytes()), " a text, ", Bytes(limits.max_attention_bytes()),
                                      " of maps a call"),
                         context.io.colors)

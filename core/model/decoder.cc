@@ -159,12 +159,7 @@ void Decoder::FeedForward(const DecoderLayer& layer, WorkTeam::Session& team, in
     layer.up.Run(team, w.normed.data(), rows, config_.activation, w.gated.data());
     return;
   }
-  const int wide = config_.intermediate_size;
-  layer.up.Run(team, w.normed.data(), rows, Activation::kNone, w.wide.data());
-  ForRows(team, rows, [&](int begin, int end) {
-    GateRows(config_.activation, end - begin, wide, w.wide.data() + int64_t{2} * begin * wide,
-             w.gated.data() + int64_t{begin} * wide);
-  });
+  layer.up.RunGated(team, w.normed.data(), rows, config_.activation, w.gated.data());
 }
 
 absl::StatusOr<Decoder::Output> Decoder::Forward(const DecoderBatch& batch, KvPages& pages, WorkTeam::Session& team,
@@ -175,9 +170,8 @@ absl::StatusOr<Decoder::Output> Decoder::Forward(const DecoderBatch& batch, KvPa
   for (AlignedBuffer<float>* buffer : {&w.hidden, &w.normed, &w.sum}) buffer->Reserve(padded * width);
   w.joined.Reserve(padded * (queries + 2 * c.key_heads * c.head_dim));
   w.attended.Reserve(padded * queries);
-  w.wide.Reserve(padded * 2 * c.intermediate_size);
   w.gated.Reserve(padded * c.intermediate_size);
-  w.logits.Reserve((batch.logit_rows + int64_t{Linear::kPaddingRows}) * c.vocab_size);
+  w.logits.Reserve(int64_t{batch.logit_rows} * c.vocab_size);
   w.scratch.resize(std::max<size_t>(w.scratch.size(), team.lanes()));
 
   Embed(batch, team, w.hidden.data());

@@ -28,7 +28,6 @@ class Decoder {
     AlignedBuffer<float> sum;           // [rows, hidden]
     AlignedBuffer<float> joined;        // [rows, (heads + 2 key_heads) head_dim]
     AlignedBuffer<float> attended;      // [rows, heads head_dim]
-    AlignedBuffer<float> wide;          // [rows, 2 intermediate]
     AlignedBuffer<float> gated;         // [rows, intermediate]
     AlignedBuffer<float> logits;        // [logit rows, vocab]
     std::vector<PagedScratch> scratch;  // [lanes]

@@ -16,10 +16,10 @@ constexpr int kChunkRows = 128;
 
 void Head::Run(WorkTeam::Session& team, absl::Span<const HeadRow> rows, Workspace& workspace) const {
   const int hidden = dense.has_value() ? dense->inputs() : output.inputs();
-  const int64_t reserved = std::min<int64_t>(kChunkRows, static_cast<int64_t>(rows.size())) + Linear::kPaddingRows;
-  workspace.rows.Reserve(reserved * hidden);
-  workspace.logits.Reserve(reserved * output.outputs());
-  if (dense.has_value()) workspace.dense.Reserve(reserved * dense->outputs());
+  const int64_t most = std::min<int64_t>(kChunkRows, static_cast<int64_t>(rows.size()));
+  workspace.rows.Reserve((most + Linear::kPaddingRows) * hidden);
+  workspace.logits.Reserve(most * output.outputs());
+  if (dense.has_value()) workspace.dense.Reserve((most + Linear::kPaddingRows) * dense->outputs());
   for (size_t begin = 0; begin < rows.size(); begin += kChunkRows) {
     const absl::Span<const HeadRow> chunk = rows.subspan(begin, kChunkRows);
     const int count = static_cast<int>(chunk.size());

@@ -31,10 +31,10 @@ struct Layer {
 class ModernBertWorkspace final : public Encoder::Workspace {
  public:
   void Reserve(const ModelConfig& config, const PackedBatch& batch, int lanes) {
-    // The last tile of a linear reads and writes whole rounds of rows.
+    // The last tile of a linear or of attention reads whole rounds of rows.
     const int64_t rows = batch.tokens() + Linear::kPaddingRows;
     for (AlignedBuffer<float>* buffer : {&hidden, &normed, &attended, &sum}) buffer->Reserve(rows * config.hidden_size);
-    wide.Reserve(rows * std::max(3 * config.hidden_size, 2 * config.intermediate_size));
+    query_key_value.Reserve(rows * 3 * config.hidden_size);
     gated.Reserve(rows * config.intermediate_size);
     scratch.resize(std::max<size_t>(scratch.size(), lanes));
     positions.clear();
@@ -46,7 +46,7 @@ class ModernBertWorkspace final : public Encoder::Workspace {
   AlignedBuffer<float> normed;            // [tokens, hidden], the input of a part
   AlignedBuffer<float> attended;          // [tokens, hidden], heads side by side
   AlignedBuffer<float> sum;               // [tokens, hidden], after the attention
-  AlignedBuffer<float> wide;              // [tokens, 3 hidden] query, key, value; then [tokens, 2 intermediate]
+  AlignedBuffer<float> query_key_value;   // [tokens, 3 hidden]
   AlignedBuffer<float> gated;             // [tokens, intermediate]
   AlignedBuffer<float> narrow;            // unused by an embedding without projection
   std::vector<int32_t> positions;         // [tokens], within the sequence
@@ -69,7 +69,6 @@ class ModernBert final : public Encoder {
         local_rope_({.rotary_dim = config.head_dim(), .theta = config.modernbert.local_theta}, config.max_positions) {}
   void Attend(int layer, bool outputs_only, const PackedBatch& batch, WorkTeam::Session& team,
               ModernBertWorkspace& workspace) const;
-  void Gate(int rows, WorkTeam::Session& team, ModernBertWorkspace& workspace) const;
 
   const ModelConfig config_;
   const RopeTable global_rope_, local_rope_;
@@ -128,25 +127,17 @@ void ModernBert::Attend(int layer, bool outputs_only, const PackedBatch& batch, 
     const int begin = static_cast<int>(tile) * kRowsPerTile;
     // Queries and keys lie side by side: one run of heads.
     rope.Rotate(RopeLayout::kHalves, w.positions.data() + begin, std::min(kRowsPerTile, batch.tokens() - begin),
-                2 * config_.heads, config_.head_dim(), 3 * width, w.wide.data() + int64_t{begin} * 3 * width);
+                2 * config_.heads, config_.head_dim(), 3 * width,
+                w.query_key_value.data() + int64_t{begin} * 3 * width);
   });
   RunSelfAttention({.layer = layer,
                     .heads = config_.heads,
                     .head_dim = config_.head_dim(),
-                    .qkv = w.wide.data(),
+                    .qkv = w.query_key_value.data(),
                     .output = w.attended.data(),
                     .window = local ? config_.modernbert.window : -1,
                     .outputs_only = outputs_only},
                    batch, team, w.scratch);
-}
-
-void ModernBert::Gate(int rows, WorkTeam::Session& team, ModernBertWorkspace& w) const {
-  const int64_t columns = config_.intermediate_size;
-  team.ParallelFor((rows + kRowsPerTile - 1) / kRowsPerTile, [&](int64_t tile, int) {
-    const int begin = static_cast<int>(tile) * kRowsPerTile;
-    GateRows(config_.activation, std::min(kRowsPerTile, rows - begin), config_.intermediate_size,
-             w.wide.data() + begin * 2 * columns, w.gated.data() + begin * columns);
-  });
 }
 
 absl::StatusOr<const float*> ModernBert::Forward(const PackedBatch& batch, WorkTeam::Session& team,
@@ -164,7 +155,7 @@ absl::StatusOr<const float*> ModernBert::Forward(const PackedBatch& batch, WorkT
       layer.attention_norm->Run(team, w.hidden.data(), rows, w.normed.data());
       input = w.normed.data();
     }
-    layer.query_key_value.Run(team, input, rows, Activation::kNone, w.wide.data());
+    layer.query_key_value.Run(team, input, rows, Activation::kNone, w.query_key_value.data());
     Attend(l, prune, batch, team, w);
     if (prune) {
       KeepOutputRows(batch, config_.hidden_size, w.hidden.data());
@@ -173,8 +164,7 @@ absl::StatusOr<const float*> ModernBert::Forward(const PackedBatch& batch, WorkT
     }
     layer.attention_output.RunAddResidual(team, w.attended.data(), rows, w.hidden.data(), w.sum.data());
     layer.feed_forward_norm.Run(team, w.sum.data(), rows, w.normed.data());
-    layer.up.Run(team, w.normed.data(), rows, Activation::kNone, w.wide.data());
-    Gate(rows, team, w);
+    layer.up.RunGated(team, w.normed.data(), rows, config_.activation, w.gated.data());
     layer.down.RunAddResidual(team, w.gated.data(), rows, w.sum.data(), w.hidden.data());
   }
   final_norm_.Run(team, w.hidden.data(), rows, w.hidden.data());

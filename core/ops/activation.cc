@@ -142,19 +142,20 @@ void Residual(const float* HWY_RESTRICT bias, const float* HWY_RESTRICT residual
   ForTile(fn, rows, columns, y_stride, y);
 }
 
-void Gate(Activation activation, int rows, int columns, const float* HWY_RESTRICT x, float* y) {
+void Gate(Activation activation, int rows, int columns, const float* HWY_RESTRICT x, int64_t x_stride, float* y,
+          int64_t y_stride) {
   WithActivation(activation, [&](auto f) HWY_ATTR {
     const auto fn = [&](auto d, int r, int c, size_t n) HWY_ATTR {
-      const float* gate = x + r * 2 * int64_t{columns} + c;
+      const float* gate = x + r * x_stride + c;
       return hn::Mul(f(d, Some(d, gate, n)), Some(d, gate + columns, n));
     };
-    ForTile(fn, rows, columns, columns, y);
+    ForTile(fn, rows, columns, y_stride, y);
   });
 }
 
-// Groups at a time as far as they are known when this is compiled: what belongs to a row stays in registers.
+// The groups are known when this is compiled: what belongs to a row stays in registers.
 template <int kGroups>
-void ScaleGroups(const IntegerTile& t, bool accumulate, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
+void ScaleGroups(const IntegerTile& t, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
   const hn::ScalableTag<float> d;
   const hn::RebindToSigned<decltype(d)> di;
   const int lanes = static_cast<int>(hn::Lanes(d));
@@ -167,7 +168,7 @@ void ScaleGroups(const IntegerTile& t, bool accumulate, int rows, int columns, i
     }
     for (int c = 0; c < columns; c += lanes) {
       const size_t n = std::min(lanes, columns - c);
-      auto value = accumulate ? Some(d, y + c, n) : hn::Zero(d);
+      auto value = t.accumulate ? Some(d, y + c, n) : hn::Zero(d);
       for (int g = 0; g < kGroups; ++g) {
         const auto sum = hn::ConvertTo(d, Some(di, sums + g * t.group_stride + c, n));
         value = hn::MulAdd(hn::Mul(sum, Some(d, t.weight_scales + g * t.column_stride + c, n)), scales[g], value);
@@ -182,22 +183,13 @@ void ScaleGroups(const IntegerTile& t, bool accumulate, int rows, int columns, i
   }
 }
 
-void Scale(const IntegerTile& all, int rows, int columns, int64_t stride, float* y) {
-  IntegerTile t = all;
-  for (bool accumulate = false; t.groups > 0; accumulate = true) {
-    const int groups = std::min(t.groups, 4);
-    const auto scale = groups == 4   ? &ScaleGroups<4>
-                       : groups == 3 ? &ScaleGroups<3>
-                       : groups == 2 ? &ScaleGroups<2>
+void Scale(const IntegerTile& t, int rows, int columns, int64_t stride, float* y) {
+  static_assert(IntegerTile::kMaxGroups == 4);
+  const auto scale = t.groups == 4   ? &ScaleGroups<4>
+                     : t.groups == 3 ? &ScaleGroups<3>
+                     : t.groups == 2 ? &ScaleGroups<2>
                                      : &ScaleGroups<1>;
-    scale(t, accumulate || all.accumulate, rows, columns, stride, y);
-    t.groups -= groups;
-    t.sums += groups * t.group_stride;
-    t.row_scales += groups * t.row_stride;
-    t.row_offsets += groups * t.row_stride;
-    t.weight_scales += groups * t.column_stride;
-    t.weight_sums += groups * t.column_stride;
-  }
+  scale(t, rows, columns, stride, y);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -226,8 +218,9 @@ void ScaleSums(const IntegerTile& from, int rows, int columns, int64_t stride, f
   HWY_DYNAMIC_DISPATCH(Scale)(from, rows, columns, stride, y);
 }
 
-void GateRows(Activation activation, int rows, int columns, const float* x, float* y) {
-  HWY_DYNAMIC_DISPATCH(Gate)(activation, rows, columns, x, y);
+void GateRows(Activation activation, int rows, int columns, const float* x, int64_t x_stride, float* y,
+              int64_t y_stride) {
+  HWY_DYNAMIC_DISPATCH(Gate)(activation, rows, columns, x, x_stride, y, y_stride);
 }
 
 }  // namespace attnd

@@ -16,17 +16,18 @@ enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 //   c],
 // where weight_sums[g, c] is weight_scales[g, c] times the sum of column c over the inputs of g.
 struct IntegerTile {
+  static constexpr int kMaxGroups = 4;
   const int32_t* sums;  // [groups][rows, sums_stride]
   int sums_stride;
-  int64_t group_stride;  // of `sums`, from one group to the next
-  int groups;
+  int64_t group_stride;        // of `sums`, from one group to the next
+  int groups;                  // 1 to kMaxGroups
   const float* row_scales;     // [groups, row_stride]
   const float* row_offsets;    // [groups, row_stride]
   const float* weight_scales;  // [groups, column_stride]
   const float* weight_sums;    // [groups, column_stride]
   int64_t row_stride;
   int64_t column_stride;
-  bool accumulate = false;  // the tile holds a value of other groups to add to
+  bool accumulate = false;  // the tile holds the value of other groups, to add to
 };
 
 // y = activation(x + bias); y may be x.
@@ -39,10 +40,9 @@ void AddBiasAndResidual(const float* bias /* [columns] */, const float* residual
                         int columns, const float* x /* [rows, x_stride] */, int64_t x_stride,
                         float* y /* [rows, y_stride] */, int64_t y_stride);
 
-// y = activation(gate) * up, where rows of x are gate and up side by side. "GLU Variants Improve Transformer", Shazeer,
-// 2020.
-void GateRows(Activation activation, int rows, int columns, const float* x /* [rows, 2 * columns] */,
-              float* y /* [rows, columns] */);
+// y = activation(gate) * up, where rows of x are gate and up side by side, `columns` each.
+void GateRows(Activation activation, int rows, int columns, const float* x /* [rows, x_stride] */, int64_t x_stride,
+              float* y /* [rows, y_stride] */, int64_t y_stride);
 
 // y = the values of `from`.
 void ScaleSums(const IntegerTile& from, int rows, int columns, int64_t stride, float* y /* [rows, stride] */);

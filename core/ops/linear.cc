@@ -4,6 +4,7 @@
 
 #include "core/base/aligned.h"
 #include "core/ops/quantize.h"
+#include "core/ops/row_kernel.h"
 
 namespace attnd {
 namespace {
@@ -20,11 +21,15 @@ constexpr int64_t kTilesPerLane = 12;
 constexpr int kConvertedRows = 16;
 constexpr int kConvertedAlone = 32;
 
+// Rows of a gate that is not part of the strips.
+constexpr int kGatedRows = 16;
+
 // Columns of a strip: as many blocks as fit have their products side by side in a tile of their own, so that y, whose
 // rows are far apart, is written once and in several cache lines a row.
-constexpr int kStripColumns = 64;
-// Groups of inputs whose integer sums are scaled in one pass.
-constexpr int kGroupsAtOnce = 4;
+constexpr int kStripColumns = 96;
+// Where rows are few, strips are narrower: this many for each lane at least, so that lanes end together.
+constexpr int kStripsPerLane = 4;
+constexpr int kBlockColumnsMax = 64;  // of PackedWeights
 
 // x in the type that the kernel multiplies. Grows to the largest step seen; the thread that runs a layer owns it, and
 // its helpers read it.
@@ -50,7 +55,9 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
     : inputs_(inputs),
       outputs_(outputs),
       weights_(weight, outputs, inputs, precision, group_inputs),
-      bias_(outputs, 0.0f) {
+      bias_(outputs, 0.0f),
+      row_kernel_(HasRowKernel(weights_.data())),
+      gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
   const UkernelShape shape{.n = weights_.block(),
@@ -105,19 +112,23 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
   return input;
 }
 
+// epilogue(column, rows, columns, product, at): `product` [rows, kStripColumns] is of `columns` outputs from `column`
+// on, `at` is where they begin in y. Of 2 `parts`, a strip is `columns` of either half of the outputs, side by side.
 template <typename Epilogue>
-void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, const Epilogue& epilogue) const {
+void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, int parts, const Epilogue& epilogue) const {
   const Input input = Prepare(team, x, rows);
-  const bool quantized = weights_.data() == UkernelData::kU8S8;
-  const int blocks = weights_.blocks(), strip_blocks = kStripColumns / weights_.block();
-  const int strips = (blocks + strip_blocks - 1) / strip_blocks;
+  const int blocks = weights_.blocks() / parts;
   const int panels = (rows + kPanelRows - 1) / kPanelRows;
+  const int64_t most_blocks = kStripColumns / parts / weights_.block();
+  const int strip_blocks =
+      static_cast<int>(std::clamp<int64_t>(int64_t{panels} * blocks / (kStripsPerLane * team.lanes()), 1, most_blocks));
+  const int strips = (blocks + strip_blocks - 1) / strip_blocks;
   // Enough tiles for every lane; no more, since each tile reads its panel of x anew.
   const int64_t wanted = team.lanes() * kTilesPerLane;
   const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, strips));
   team.ParallelFor(int64_t{panels} * groups, [&](int64_t tile, int) {
-    alignas(64) float product[kTileRows * kStripColumns];                 // [tile rows, kStripColumns]
-    alignas(64) int32_t sums[kGroupsAtOnce * kTileRows * kStripColumns];  // [groups][tile rows, block] of kU8S8
+    alignas(64) float product[kTileRows * kStripColumns];                              // [tile rows, kStripColumns]
+    alignas(64) int32_t sums[IntegerTile::kMaxGroups * kTileRows * kBlockColumnsMax];  // of MultiplyGroups
     const int panel = static_cast<int>(tile / groups);
     const int group = static_cast<int>(tile % groups);
     const int row_end = std::min(rows, (panel + 1) * kPanelRows);
@@ -125,34 +136,57 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, const E
     for (int strip = static_cast<int>(int64_t{strips} * group / groups); strip < strip_end; ++strip) {
       const int first_block = strip * strip_blocks, last_block = std::min(blocks, first_block + strip_blocks);
       const int column = first_block * weights_.block();
-      const int columns = std::min(last_block * weights_.block(), outputs_) - column;
+      const int columns = std::min(last_block * weights_.block(), outputs_ / parts) - column;
       for (int row = panel * kPanelRows; row < row_end; row += kTileRows) {
         const int count = std::min(kTileRows, row_end - row);
-        for (int b = first_block; b < last_block; ++b) {
-          const UkernelTable& kernel = b + 1 == blocks ? *last_ : *whole_;
-          float* out = product + (b - first_block) * weights_.block();
-          if (quantized) {
-            RunGroups(kernel, input, row, count, b, sums, out);
-          } else {
-            kernel.Run(UkernelTable::RoundRows(count), input.Row(row), weights_.Block(b), out);
-          }
+        for (int part = 0; part < parts; ++part) {
+          Multiply(input, row, count, part * blocks + first_block, last_block - first_block, sums,
+                   product + part * columns);
         }
-        epilogue(column, count, columns, product, int64_t{row} * outputs_ + column);
+        epilogue(column, count, columns, product, int64_t{row} * (outputs_ / parts) + column);
       }
     }
   });
 }
 
-// One block of columns from the integer products of its groups of inputs.
-void Linear::RunGroups(const UkernelTable& kernel, const Input& input, int row, int count, int block, int32_t* sums,
-                       float* product) const {
-  const int column = block * weights_.block();
-  for (int first = 0; first < weights_.groups(); first += kGroupsAtOnce) {
+// Blocks [block, block + count) of columns, side by side.
+void Linear::Multiply(const Input& input, int row, int rows, int block, int count, int32_t* sums,
+                      float* product) const {
+  const bool quantized = weights_.data() == UkernelData::kU8S8;
+  const int at_once = rows == 1 && row_kernel_ ? count : 1;
+  for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
+    if (quantized) {
+      MultiplyGroups(input, row, rows, block, at_once, sums, product);
+    } else {
+      MultiplyBlocks(input.Row(row), rows, block, at_once, 0, product);
+    }
+  }
+}
+
+// The sums over the inputs of one group; `count` blocks where it is one row.
+void Linear::MultiplyBlocks(const void* x, int rows, int block, int count, int group, void* out) const {
+  if (rows == 1 && row_kernel_) {
+    const RowBlocks blocks = {.first = weights_.Block(block, group),
+                              .stride = weights_.block_bytes(),
+                              .count = count,
+                              .columns = weights_.block()};
+    MultiplyRow(weights_.data(), x, weights_.group(), blocks, out);
+    return;
+  }
+  const UkernelTable& kernel = block + 1 == weights_.blocks() ? *last_ : *whole_;
+  kernel.Run(UkernelTable::RoundRows(rows), x, weights_.Block(block, group), out);
+}
+
+// From the integer products of groups of inputs.
+void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums,
+                            float* product) const {
+  const int column = block * weights_.block(), columns = count * weights_.block();
+  for (int first = 0; first < weights_.groups(); first += IntegerTile::kMaxGroups) {
     const int64_t at = int64_t{first} * input.rows + row;
     const IntegerTile tile = {.sums = sums,
-                              .sums_stride = weights_.block(),
-                              .group_stride = int64_t{kTileRows} * weights_.block(),
-                              .groups = std::min(kGroupsAtOnce, weights_.groups() - first),
+                              .sums_stride = columns,
+                              .group_stride = int64_t{UkernelTable::RoundRows(rows)} * columns,
+                              .groups = std::min(IntegerTile::kMaxGroups, weights_.groups() - first),
                               .row_scales = input.scales + at,
                               .row_offsets = input.offsets + at,
                               .weight_scales = weights_.scales(first) + column,
@@ -162,21 +196,40 @@ void Linear::RunGroups(const UkernelTable& kernel, const Input& input, int row, 
                               .accumulate = first > 0};
     for (int g = 0; g < tile.groups; ++g) {
       const auto* from = static_cast<const uint8_t*>(input.Row(row)) + (first + g) * weights_.group();
-      kernel.Run(UkernelTable::RoundRows(count), from, weights_.Block(block, first + g), sums + g * tile.group_stride);
+      MultiplyBlocks(from, rows, block, count, first + g, sums + g * tile.group_stride);
     }
-    ScaleSums(tile, count, std::min(weights_.block(), outputs_ - column), kStripColumns, product);
+    ScaleSums(tile, rows, std::min(columns, outputs_ - column), kStripColumns, product);
   }
 }
 
 void Linear::Run(WorkTeam::Session& team, const float* x, int rows, Activation activation, float* y) const {
-  RunTiles(team, x, rows, [&](int column, int count, int columns, const float* product, int64_t at) {
+  RunTiles(team, x, rows, 1, [&](int column, int count, int columns, const float* product, int64_t at) {
     AddBiasAndActivate(activation, bias_.data() + column, count, columns, product, kStripColumns, y + at, outputs_);
   });
 }
 
 void Linear::RunAddResidual(WorkTeam::Session& team, const float* x, int rows, const float* residual, float* y) const {
-  RunTiles(team, x, rows, [&](int column, int count, int columns, const float* product, int64_t at) {
+  RunTiles(team, x, rows, 1, [&](int column, int count, int columns, const float* product, int64_t at) {
     AddBiasAndResidual(bias_.data() + column, residual + at, count, columns, product, kStripColumns, y + at, outputs_);
+  });
+}
+
+void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activation activation, float* y) const {
+  const int wide = outputs_ / 2;
+  if (gate_in_strips_) {
+    RunTiles(team, x, rows, 2, [&](int, int count, int columns, const float* product, int64_t at) {
+      GateRows(activation, count, columns, product, kStripColumns, y + at, wide);
+    });
+    return;
+  }
+  thread_local AlignedBuffer<float> owned;  // [rows, outputs]
+  AlignedBuffer<float>& both = owned;       // of this thread in its helpers too
+  both.Reserve(int64_t{rows} * outputs_);
+  Run(team, x, rows, Activation::kNone, both.data());
+  team.ParallelFor((rows + kGatedRows - 1) / kGatedRows, [&](int64_t tile, int) {
+    const int64_t row = tile * kGatedRows;
+    GateRows(activation, static_cast<int>(std::min<int64_t>(kGatedRows, rows - row)), wide,
+             both.data() + row * outputs_, outputs_, y + row * wide, wide);
   });
 }
 

@@ -35,18 +35,26 @@ class Linear {
   // y = x W^T + b + residual; residual may be y.
   void RunAddResidual(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows,
                       const float* residual /* [rows, outputs] */, float* y /* [rows, outputs] */) const;
+  // y = activation(gate) * up, where x W^T + b is gate and up side by side. "GLU Variants Improve Transformer",
+  // Shazeer, 2020.
+  void RunGated(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
+                float* y /* [rows, outputs / 2] */) const;
 
  private:
   struct Input;
   Input Prepare(WorkTeam::Session& team, const float* x, int rows) const;
   template <typename Epilogue>
-  void RunTiles(WorkTeam::Session& team, const float* x, int rows, const Epilogue& epilogue) const;
-  void RunGroups(const UkernelTable& kernel, const Input& input, int row, int count, int block, int32_t* sums,
-                 float* product) const;
+  void RunTiles(WorkTeam::Session& team, const float* x, int rows, int parts, const Epilogue& epilogue) const;
+  void Multiply(const Input& input, int row, int rows, int block, int count,
+                int32_t* sums /* [groups][rows, columns] */, float* product) const;
+  void MultiplyBlocks(const void* x, int rows, int block, int count, int group, void* out) const;
+  void MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product) const;
 
   const int inputs_, outputs_;
   PackedWeights weights_;
   std::vector<float> bias_;    // [outputs]
+  const bool row_kernel_;      // MultiplyRow takes single rows
+  const bool gate_in_strips_;  // no bias, and each half fills blocks of columns
   const UkernelTable* whole_;  // whole blocks of columns
   const UkernelTable* last_;   // the last block, which may be narrower
 };

@@ -42,6 +42,7 @@ class PackedWeights {
   const float* scales(int g) const { return scales_.data() + int64_t{g} * outputs_; }
   // [outputs] of kU8S8: that scale times the column's sum over group g.
   const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
+  int64_t block_bytes() const { return block_bytes_; }  // from Block(b) to Block(b + 1)
   int64_t bytes() const;
 
  private:

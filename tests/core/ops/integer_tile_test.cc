@@ -10,21 +10,21 @@
 namespace attnd {
 namespace {
 
-constexpr int kRows = 5, kGroups = 6, kSumsStride = 48, kStride = 50;
+constexpr int kRows = 5, kMost = IntegerTile::kMaxGroups, kSumsStride = 48, kStride = 50;
 
 struct Sums {
-  explicit Sums(int columns, bool accumulate) {
+  Sums(int columns, int groups, bool accumulate) {
     std::mt19937 random(columns);
     std::uniform_int_distribution<int32_t> level(-2'000'000, 2'000'000);
     std::normal_distribution<float> normal(0, 1);
-    sums.resize(kGroups * kRows * kSumsStride);
+    sums.resize(kMost * kRows * kSumsStride);
     for (int32_t& sum : sums) sum = level(random);
     for (auto* values : {&row_scales, &row_offsets}) {
-      values->resize(kGroups * (kRows + 2));
+      values->resize(kMost * (kRows + 2));
       for (float& value : *values) value = 0.01f * normal(random);
     }
     for (auto* values : {&weight_scales, &weight_sums}) {
-      values->resize(kGroups * columns);
+      values->resize(kMost * columns);
       for (float& value : *values) value = 0.001f * normal(random);
     }
     before.resize(kRows * kStride);
@@ -32,7 +32,7 @@ struct Sums {
     tile = {.sums = sums.data(),
             .sums_stride = kSumsStride,
             .group_stride = kRows * kSumsStride,
-            .groups = kGroups,
+            .groups = groups,
             .row_scales = row_scales.data(),
             .row_offsets = row_offsets.data(),
             .weight_scales = weight_scales.data(),
@@ -43,7 +43,7 @@ struct Sums {
   }
   double Value(int r, int c) const {
     double value = tile.accumulate ? before[r * kStride + c] : 0.0;
-    for (int g = 0; g < kGroups; ++g) {
+    for (int g = 0; g < tile.groups; ++g) {
       const int64_t row = g * tile.row_stride + r, column = g * tile.column_stride + c;
       value += double{row_scales[row]} * weight_scales[column] * sums[g * tile.group_stride + r * kSumsStride + c] +
                double{row_offsets[row]} * weight_sums[column];
@@ -56,23 +56,27 @@ struct Sums {
   IntegerTile tile;
 };
 
+void ExpectDefinition(const Sums& from, int columns) {
+  std::vector<float> scaled = from.before;
+  ScaleSums(from.tile, kRows, columns, kStride, scaled.data());
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < columns; ++c) {
+      const int at = r * kStride + c;
+      EXPECT_NEAR(scaled[at], from.Value(r, c), 1e-4);
+    }
+    for (int c = columns; c < kStride; ++c) EXPECT_EQ(scaled[r * kStride + c], from.before[r * kStride + c]);
+  }
+}
+
 TEST(IntegerTileTest, IsItsDefinition) {
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     SCOPED_TRACE(hwy::TargetName(target));
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     for (const int columns : {1, 7, 16, 45}) {
-      for (const bool accumulate : {false, true}) {
-        const Sums from(columns, accumulate);
-        std::vector<float> scaled = from.before;
-        ScaleSums(from.tile, kRows, columns, kStride, scaled.data());
-        for (int r = 0; r < kRows; ++r) {
-          for (int c = 0; c < columns; ++c) {
-            const int at = r * kStride + c;
-            EXPECT_NEAR(scaled[at], from.Value(r, c), 1e-4);
-          }
-          for (int c = columns; c < kStride; ++c) EXPECT_EQ(scaled[r * kStride + c], from.before[r * kStride + c]);
-        }
+      for (int groups = 1; groups <= IntegerTile::kMaxGroups; ++groups) {
+        ExpectDefinition(Sums(columns, groups, false), columns);
+        ExpectDefinition(Sums(columns, groups, true), columns);
       }
     }
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/cpu.h"
+#include "core/ops/activation.h"
 #include "core/ops/linear.h"
 #include "core/ops/quantize.h"
 
@@ -124,6 +125,29 @@ INSTANTIATE_TEST_SUITE_P(Paths, LinearPrecisionTest,
                                   (std::get<1>(info.param) ? "Loops" : "Ukernel") + "Groups" +
                                   std::to_string(std::get<2>(info.param));
                          });
+
+// In the strips' epilogue or after them: half-blocks of columns and a bias leave the gate for later.
+TEST(LinearGateTest, IsRunThenGate) {
+  WorkTeam team(2);
+  WorkTeam::Session session(team);
+  constexpr int kInputs = 100;
+  for (const int wide : {20, 48, 96, 240}) {
+    for (const bool bias : {false, true}) {
+      for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
+        const Linear linear(Random(2 * wide * kInputs, 3), bias ? Random(2 * wide, 5) : std::vector<float>(), 2 * wide,
+                            kInputs, precision);
+        for (const int rows : {1, 9, 64, 131}) {
+          const std::vector<float> x = Random((rows + Linear::kPaddingRows) * kInputs, 4);
+          std::vector<float> both(rows * 2 * wide), expected(rows * wide), gated(rows * wide);
+          linear.Run(session, x.data(), rows, Activation::kNone, both.data());
+          GateRows(Activation::kSilu, rows, wide, both.data(), 2 * wide, expected.data(), wide);
+          linear.RunGated(session, x.data(), rows, Activation::kSilu, gated.data());
+          for (int i = 0; i < rows * wide; ++i) ASSERT_NEAR(gated[i], expected[i], 1e-5 * (1 + std::abs(expected[i])));
+        }
+      }
+    }
+  }
+}
 
 TEST(LinearPrecisionBytesTest, ShrinkWithThePrecision) {
   const std::vector<float> w = Random(384 * 384, 1);

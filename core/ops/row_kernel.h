@@ -1,0 +1,32 @@
+// RowKernel: one row of activations by several blocks of packed weights side by side.
+// A step that decodes one stream multiplies one row by every weight, and is as fast as weights are read. A core reads
+// several streams of memory faster than one, and short kernels cost more to call than to run: docs/performance.md.
+#ifndef ATTND_CORE_OPS_ROW_KERNEL_H_
+#define ATTND_CORE_OPS_ROW_KERNEL_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/ops/ukernel.h"
+
+namespace attnd {
+
+// Whether MultiplyRow takes these types on this CPU. kBf16, whose instructions have their own layout, it never takes.
+bool HasRowKernel(UkernelData data);
+
+// Blocks of weights as UkernelShape::data lays out B: [k / interleave, columns, interleave], `columns` one to
+// four vectors of f32: 16 of PackedWeights on AVX2, 48 on AVX-512.
+struct RowBlocks {
+  const std::byte* first;
+  int64_t stride;  // bytes from one block to the next
+  int count;
+  int columns;
+};
+
+// c = a B of every block. Exact for kU8S8 (weights as PackedWeights bounds them), else summed in the order of k.
+void MultiplyRow(UkernelData data, const void* a /* [k] */, int k, const RowBlocks& blocks,
+                 void* c /* [count, columns] */);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_ROW_KERNEL_H_
