@@ -7,18 +7,16 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/model/config_parts.h"
 #include "core/model/json_file.h"
 #include "core/model/rope_config.h"
 
 namespace attnd {
 namespace {
 
-// Products of two of these, times 8 bytes, fit into 63 bits.
-constexpr int kHiddenMax = 1 << 16;
-constexpr int kLayersMax = 1024;
-constexpr int kIntermediateMax = 1 << 20;
-constexpr int kVocabularyMax = 1 << 22;
-constexpr int kPositionsMax = 1 << 24;
+// Where decoders go beyond the bounds of encoders. Products of two of these, times 8 bytes, fit into 63 bits.
+constexpr int kDecoderHiddenMax = 1 << 16;
+constexpr int kDecoderIntermediateMax = 1 << 20;
 
 struct Family {
   const char* model_type;
@@ -117,14 +115,14 @@ absl::Status ReadSizes(const JsonObject& file, DecoderConfig& c) {
   const char* positions = gpt2 ? "n_positions" : "max_position_embeddings";
   absl::Status status = file.Require({hidden, layers, heads, "vocab_size", positions});
   if (!gpt2) status.Update(file.Require({intermediate}));
-  status.Update(Store(file.Int(hidden, 1, kHiddenMax, 0), c.hidden_size));
+  status.Update(Store(file.Int(hidden, 1, kDecoderHiddenMax, 0), c.hidden_size));
   status.Update(Store(file.Int(layers, 1, kLayersMax, 0), c.layers));
-  status.Update(Store(file.Int(heads, 1, kHiddenMax, 0), c.heads));
-  status.Update(Store(file.Int("num_key_value_heads", 1, kHiddenMax, c.heads), c.key_heads));
-  status.Update(Store(file.Int("head_dim", 1, kHiddenMax, 0), c.head_dim));
-  status.Update(Store(file.Int(intermediate, 1, kIntermediateMax, 4 * c.hidden_size), c.intermediate_size));
+  status.Update(Store(file.Int(heads, 1, kDecoderHiddenMax, 0), c.heads));
+  status.Update(Store(file.Int("num_key_value_heads", 1, kDecoderHiddenMax, c.heads), c.key_heads));
+  status.Update(Store(file.Int("head_dim", 1, kDecoderHiddenMax, 0), c.head_dim));
+  status.Update(Store(file.Int(intermediate, 1, kDecoderIntermediateMax, 4 * c.hidden_size), c.intermediate_size));
   status.Update(Store(file.Int("vocab_size", 1, kVocabularyMax, 0), c.vocab_size));
-  status.Update(Store(file.Int(positions, 1, kPositionsMax, 0), c.max_tokens));
+  status.Update(Store(file.Int(positions, 1, kContextMax, 0), c.max_tokens));
   const char* epsilon = gpt2 ? "layer_norm_epsilon" : c.model_type == "gpt_neox" ? "layer_norm_eps" : "rms_norm_eps";
   status.Update(Store(file.Number(epsilon, 1e-20, 1, c.rms_norm ? 1e-6 : 1e-5), c.norm_epsilon));
   return status;
@@ -135,7 +133,7 @@ absl::Status ReadWindows(const JsonObject& file, DecoderConfig& c) {
   c.windows.assign(c.layers, 0);
   int window = 0, pattern = 0, first = 0;
   bool used = true;
-  absl::Status status = Store(file.Int("sliding_window", 1, kPositionsMax, 0), window);
+  absl::Status status = Store(file.Int("sliding_window", 1, kContextMax, 0), window);
   status.Update(Store(file.Bool("use_sliding_window", c.model_type != "qwen2" && c.model_type != "qwen3"), used));
   status.Update(Store(file.Int("max_window_layers", 0, kLayersMax, 0), first));
   status.Update(
@@ -225,7 +223,7 @@ absl::Status FinishDecoderConfig(const std::string& source, DecoderConfig& c) {
   if (c.heads % c.key_heads != 0) {
     return fault(absl::StrCat(c.key_heads, " key heads do not divide ", c.heads, " heads"));
   }
-  if (c.head_dim < 1 || int64_t{c.head_dim} * c.heads > kHiddenMax) {
+  if (c.head_dim < 1 || int64_t{c.head_dim} * c.heads > kDecoderHiddenMax) {
     return fault(absl::StrCat(c.heads, " heads of ", c.head_dim, " are not possible"));
   }
   if (c.windows.empty()) c.windows.assign(c.layers, 0);

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/model/config_parts.h"
 #include "core/model/json_file.h"
 #include "core/text/gguf_tokenizer.h"
 
@@ -14,7 +15,6 @@ namespace attnd {
 namespace {
 
 constexpr int64_t kSizeMax = 1 << 20;
-constexpr int64_t kVocabularyMax = 1 << 22;
 
 // GGUF's names of architectures, and ours of their families.
 constexpr std::pair<const char*, const char*> kArchitectures[] = {

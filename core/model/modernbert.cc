@@ -78,7 +78,7 @@ class ModernBert final : public Encoder {
 };
 
 // Rows of one tile of the parts between linears.
-constexpr int kRowsPerTile = 32;
+constexpr int kRotatedRows = 32;
 
 absl::StatusOr<std::unique_ptr<Encoder>> ModernBert::Make(const ModelConfig& config, const TensorSource& file) {
   WeightReader reader(file, "model.", "embeddings.tok_embeddings.weight");
@@ -123,10 +123,10 @@ void ModernBert::Attend(int layer, bool outputs_only, const PackedBatch& batch, 
   const int width = config_.hidden_size;
   const bool local = layers_[layer].local;
   const RopeTable& rope = local ? local_rope_ : global_rope_;
-  team.ParallelFor((batch.tokens() + kRowsPerTile - 1) / kRowsPerTile, [&](int64_t tile, int) {
-    const int begin = static_cast<int>(tile) * kRowsPerTile;
+  team.ParallelFor((batch.tokens() + kRotatedRows - 1) / kRotatedRows, [&](int64_t tile, int) {
+    const int begin = static_cast<int>(tile) * kRotatedRows;
     // Queries and keys lie side by side: one run of heads.
-    rope.Rotate(RopeLayout::kHalves, w.positions.data() + begin, std::min(kRowsPerTile, batch.tokens() - begin),
+    rope.Rotate(RopeLayout::kHalves, w.positions.data() + begin, std::min(kRotatedRows, batch.tokens() - begin),
                 2 * config_.heads, config_.head_dim(), 3 * width,
                 w.query_key_value.data() + int64_t{begin} * 3 * width);
   });

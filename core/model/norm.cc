@@ -10,7 +10,7 @@ namespace {
 
 // Most rows whose norms the caller does alone: waking the others would cost more.
 constexpr int kRowsAlone = 32;
-constexpr int kRowsPerTile = 16;
+constexpr int kNormRows = 16;
 
 }  // namespace
 
@@ -19,7 +19,7 @@ void Norm::Run(const float* x, int rows, float* y) const {
 }
 
 void Norm::Run(WorkTeam::Session& team, const float* x, int rows, float* y) const {
-  const int tile_rows = rows <= kRowsAlone ? rows : kRowsPerTile;
+  const int tile_rows = rows <= kRowsAlone ? rows : kNormRows;
   team.ParallelFor((rows + tile_rows - 1) / tile_rows, [&](int64_t tile, int) {
     const int64_t begin = tile * tile_rows;
     const int count = std::min<int>(tile_rows, rows - static_cast<int>(begin));

@@ -10,7 +10,6 @@ namespace attnd {
 namespace {
 
 constexpr double kMost = 1e12;
-constexpr int kPositionsMax = 1 << 24;
 
 absl::Status ReadFactors(const JsonObject& from, int pairs, std::vector<double>& factors) {
   const nlohmann::json& list = from.json().at("short_factor");
@@ -34,8 +33,8 @@ absl::Status ReadScaling(const JsonObject& file, const JsonObject& from, Decoder
   if (type == "default" || type == "dynamic") return absl::OkStatus();  // dynamic: as default within the context
   int original = config.max_tokens;
   absl::Status status = Store(from.Number("factor", 1, 1e6, 1), scaling.factor);
-  status.Update(Store(file.Int("original_max_position_embeddings", 1, kPositionsMax, original), original));
-  status.Update(Store(from.Int("original_max_position_embeddings", 1, kPositionsMax, original), original));
+  status.Update(Store(file.Int("original_max_position_embeddings", 1, kContextMax, original), original));
+  status.Update(Store(from.Int("original_max_position_embeddings", 1, kContextMax, original), original));
   status.Update(Store(from.Number("attention_factor", 1e-6, 1e6, 0), scaling.attention_factor));
   scaling.original_positions = original;
   if (type == "linear") {

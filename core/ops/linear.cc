@@ -169,7 +169,8 @@ void Linear::MultiplyBlocks(const void* x, int rows, int block, int count, int g
     const RowBlocks blocks = {.first = weights_.Block(block, group),
                               .stride = weights_.block_bytes(),
                               .count = count,
-                              .columns = weights_.block()};
+                              .columns = weights_.block(),
+                              .pairs = weights_.pairs()};
     MultiplyRow(weights_.data(), x, weights_.group(), blocks, out);
     return;
   }

@@ -60,6 +60,7 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       groups_(data_ == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1),
       group_(RoundUp((inputs + groups_ - 1) / groups_, UkernelInterleave(data_))),
       block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
+      pairs_(!CpuHasVnni()),
       packed_(blocks_ * block_bytes_) {
   switch (data_) {
     case UkernelData::kF32:
@@ -100,7 +101,6 @@ void PackedWeights::Pack(absl::Span<const float> weight, const Convert& convert)
 }
 
 void PackedWeights::Quantize(absl::Span<const float> weight) {
-  const bool pairs = !CpuHasVnni();
   scales_.resize(int64_t{groups_} * outputs_);
   sums_.resize(int64_t{groups_} * outputs_);
   std::vector<float> inverses(scales_.size());
@@ -108,7 +108,7 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
     for (int n = 0; n < outputs_; ++n) {
       const int64_t begin = int64_t{g} * group_, at = int64_t{g} * outputs_ + n;
       const auto row = weight.subspan(int64_t{n} * inputs_ + begin, std::clamp<int64_t>(inputs_ - begin, 0, group_));
-      const float largest = pairs ? LargestPair(row) : Largest(row);
+      const float largest = pairs_ ? LargestPair(row) : Largest(row);
       scales_[at] = largest / kLevels;
       inverses[at] = largest > 0 ? kLevels / largest : 0;
       int32_t sum = 0;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/base/cpu.h"
-
 // clang-format off: the order of Highway's headers matters
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/row_kernel.cc"
@@ -17,26 +15,21 @@ namespace attnd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Whether quads of u8 x s8 are summed in 32 bits by one instruction.
-constexpr bool kQuads = HWY_ARCH_X86 != 0 && HWY_TARGET <= HWY_AVX3_DL;
-
-bool MultipliesQuads() { return kQuads; }
-
-// sum += the products of four neighbours.
-template <class D>
+// sum += the products of four neighbours. kPairs: those of two fit 16 bits, which takes half the instructions.
+template <bool kPairs, class D>
 HWY_INLINE hn::Vec<D> AddQuads(D d, hn::Vec<hn::Repartition<uint8_t, D>> a, hn::Vec<hn::Repartition<int8_t, D>> b,
                                hn::Vec<D> sum) {
-  if constexpr (kQuads) {
-    return hn::SumOfMulQuadAccumulate(d, a, b, sum);
-  } else {
+  if constexpr (kPairs) {
     const hn::Repartition<int16_t, D> d16;
     return hn::Add(sum, hn::WidenMulPairwiseAdd(d, hn::SatWidenMulPairwiseAdd(d16, a, b), hn::Set(d16, 1)));
+  } else {
+    return hn::SumOfMulQuadAccumulate(d, a, b, sum);
   }
 }
 
 // kBlocks blocks of kVectors vectors of columns, whose sums stay in registers: as many streams of memory.
-template <int kBlocks, int kVectors>
-HWY_INLINE void Multiply(const uint8_t* a, int k, const std::byte* first, int64_t stride, int32_t* c) {
+template <int kBlocks, int kVectors, bool kPairs>
+void MultiplyBytes(const uint8_t* a, int k, const std::byte* first, int64_t stride, int32_t* c) {
   const hn::ScalableTag<int32_t> d;
   const hn::Repartition<uint8_t, decltype(d)> du8;
   const hn::Repartition<int8_t, decltype(d)> di8;
@@ -50,7 +43,7 @@ HWY_INLINE void Multiply(const uint8_t* a, int k, const std::byte* first, int64_
     const auto row = hn::BitCast(du8, hn::Set(d, quad));
     for (int s = 0; s < kBlocks * kVectors; ++s) {
       const auto weights = hn::LoadU(di8, b + s / kVectors * stride + s % kVectors * lanes * 4);
-      sums[s] = AddQuads(d, row, weights, sums[s]);
+      sums[s] = AddQuads<kPairs>(d, row, weights, sums[s]);
     }
   }
   for (int s = 0; s < kBlocks * kVectors; ++s) hn::StoreU(sums[s], d, c + s * lanes);
@@ -66,7 +59,7 @@ HWY_INLINE hn::Vec<D> Weights(D d, const hwy::bfloat16_t* from) {
 }
 
 template <int kBlocks, int kVectors, typename T>
-HWY_INLINE void Multiply(const float* a, int k, const std::byte* first, int64_t stride, float* c) {
+void MultiplyFloats(const float* a, int k, const std::byte* first, int64_t stride, float* c) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
   const auto* b = reinterpret_cast<const T*>(first);
@@ -83,16 +76,17 @@ HWY_INLINE void Multiply(const float* a, int k, const std::byte* first, int64_t 
 }
 
 template <int kBlocks, int kVectors>
-void MultiplyBlocks(UkernelData data, const void* a, int k, const std::byte* first, int64_t stride, void* c) {
-  switch (data) {
-    case UkernelData::kU8S8:
-      return Multiply<kBlocks, kVectors>(static_cast<const uint8_t*>(a), k, first, stride, static_cast<int32_t*>(c));
-    case UkernelData::kF32Bf16:
-      return Multiply<kBlocks, kVectors, hwy::bfloat16_t>(static_cast<const float*>(a), k, first, stride,
-                                                          static_cast<float*>(c));
-    case UkernelData::kF32:
-    case UkernelData::kBf16:
-      return Multiply<kBlocks, kVectors, float>(static_cast<const float*>(a), k, first, stride, static_cast<float*>(c));
+void MultiplyBlocks(UkernelData data, const void* a, int k, const RowBlocks& blocks, int block, void* c) {
+  const std::byte* first = blocks.first + block * blocks.stride;
+  void* to = static_cast<float*>(c) + int64_t{block} * blocks.columns;  // as wide as int32_t
+  if (data == UkernelData::kU8S8) {
+    const auto multiply =
+        blocks.pairs ? &MultiplyBytes<kBlocks, kVectors, true> : &MultiplyBytes<kBlocks, kVectors, false>;
+    multiply(static_cast<const uint8_t*>(a), k, first, blocks.stride, static_cast<int32_t*>(to));
+  } else {
+    const auto multiply = data == UkernelData::kF32Bf16 ? &MultiplyFloats<kBlocks, kVectors, hwy::bfloat16_t>
+                                                        : &MultiplyFloats<kBlocks, kVectors, float>;
+    multiply(static_cast<const float*>(a), k, first, blocks.stride, static_cast<float*>(to));
   }
 }
 
@@ -106,8 +100,7 @@ void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks
                           : count == 3 ? &MultiplyBlocks<3, kVectors>
                           : count == 2 ? &MultiplyBlocks<2, kVectors>
                                        : &MultiplyBlocks<1, kVectors>;
-    multiply(data, a, k, blocks.first + block * blocks.stride, blocks.stride,
-             static_cast<float*>(c) + int64_t{block} * blocks.columns);  // as wide as int32_t
+    multiply(data, a, k, blocks, block, c);
   }
 }
 
@@ -132,13 +125,6 @@ HWY_AFTER_NAMESPACE();
 namespace attnd {
 
 HWY_EXPORT(MultiplyRowOf);
-HWY_EXPORT(MultipliesQuads);
-
-bool HasRowKernel(UkernelData data) {
-  // Without VNNI in oneDNN weights are bounded so that a pair's sum fits 16 bits.
-  if (data == UkernelData::kU8S8) return !CpuHasVnni() || HWY_DYNAMIC_DISPATCH(MultipliesQuads)();
-  return data != UkernelData::kBf16;
-}
 
 void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks, void* c) {
   HWY_DYNAMIC_DISPATCH(MultiplyRowOf)(data, a, k, blocks, c);

@@ -11,8 +11,8 @@
 
 namespace attnd {
 
-// Whether MultiplyRow takes these types on this CPU. kBf16, whose instructions have their own layout, it never takes.
-bool HasRowKernel(UkernelData data);
+// Whether MultiplyRow takes these types: all but kBf16, whose instructions want their own layout.
+constexpr bool HasRowKernel(UkernelData data) { return data != UkernelData::kBf16; }
 
 // Blocks of weights as UkernelShape::data lays out B: [k / interleave, columns, interleave], `columns` one to
 // four vectors of f32: 16 of PackedWeights on AVX2, 48 on AVX-512.
@@ -21,9 +21,11 @@ struct RowBlocks {
   int64_t stride;  // bytes from one block to the next
   int count;
   int columns;
+  bool pairs =
+      false;  // kU8S8: no two neighbours' products exceed 16 bits together, as PackedWeights sees to without VNNI
 };
 
-// c = a B of every block. Exact for kU8S8 (weights as PackedWeights bounds them), else summed in the order of k.
+// c = a B of every block. Exact for kU8S8, else summed in the order of k.
 void MultiplyRow(UkernelData data, const void* a /* [k] */, int k, const RowBlocks& blocks,
                  void* c /* [count, columns] */);
 
