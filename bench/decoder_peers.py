@@ -28,7 +28,8 @@ CORES = len(os.sched_getaffinity(0))
 
 def attnd(precision):
     def run(streams):
-        command = [args.bin + "/decoder_bench", args.model, precision, "f32", streams, args.prompt, args.answer, 2]
+        pages = "f32" if precision == "f32" else "bf16"  # of keys and values; llama.cpp keeps them in f16
+        command = [args.bin + "/decoder_bench", args.model, precision, pages, streams, args.prompt, args.answer, 2]
         out = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if out.returncode != 0:
             raise SystemExit(out.stderr)

@@ -1,6 +1,7 @@
 #include "core/ops/row_kernel.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
 // clang-format off: the order of Highway's headers matters
@@ -93,7 +94,7 @@ void MultiplyBlocks(UkernelData data, const void* a, int k, const RowBlocks& blo
 template <int kVectors>
 void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks, void* c) {
   for (int block = 0, count = 0; block < blocks.count; block += count) {
-    // Four streams, or two and two or three: what is left over is never one where it could be two.
+    // Up to four streams; five or six blocks, as strips have them, in two halves.
     const int left = blocks.count - block;
     count = left == 5 || left == 6 ? 3 : std::min(left, 4);
     const auto multiply = count == 4   ? &MultiplyBlocks<4, kVectors>
@@ -127,6 +128,7 @@ namespace attnd {
 HWY_EXPORT(MultiplyRowOf);
 
 void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks, void* c) {
+  assert(HasRowKernel(data));
   HWY_DYNAMIC_DISPATCH(MultiplyRowOf)(data, a, k, blocks, c);
 }
 
