@@ -57,14 +57,14 @@ int Run(VerbContext& context, bool json) {
     return kExitOk;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"model", "task", "architecture", "precision", "layers x heads", "dimensions", "tokens", "weights"}};
+      {"model", "task", "architecture", "precision", "shape", "tokens", "weights"}};
   std::set<std::string> paths;
   const auto number = [](int64_t value) { return value > 0 ? Thousands(value) : std::string("-"); };
   for (const auto& model : response.models()) {
-    rows.push_back({model.name(), model.task().empty() ? "-" : model.task(), model.architecture(), model.precision(),
-                    model.layers() > 0 ? absl::StrCat(model.layers(), " x ", model.heads()) : "-",
-                    number(model.dimensions()), number(model.max_tokens()),
-                    model.weight_bytes() > 0 ? Bytes(model.weight_bytes()) : "-"});
+    rows.push_back(
+        {model.name(), model.task().empty() ? "-" : model.task(), model.architecture(), model.precision(),
+         model.layers() > 0 ? absl::StrCat(model.layers(), " x ", model.heads(), " x ", model.dimensions()) : "-",
+         number(model.max_tokens()), model.weight_bytes() > 0 ? Bytes(model.weight_bytes()) : "-"});
     paths.insert(model.cpu_path());
   }
   const auto& limits = response.limits();
@@ -73,7 +73,7 @@ int Run(VerbContext& context, bool json) {
                                      absl::StrJoin(paths, ", "), "; at most ",
                                      Count(limits.max_texts_per_call(), "text"), " a call, ",
                                      Bytes(limits.max_text_bytes()), " a text, ", Bytes(limits.max_attention_bytes()),
-                                     " of maps a call"),
+                                     " of maps a call; shape: layers x heads x dimensions"),
                         context.io.colors)
                  << "\n";
   return kExitOk;
