@@ -1,6 +1,6 @@
 // RowKernel: one row of activations by several blocks of packed weights side by side.
 // A step that decodes one stream multiplies one row by every weight, and is as fast as weights are read. A core reads
-// several streams of memory faster than one, and short kernels cost more to call than to run: docs/performance.md.
+// several streams of memory faster than one: docs/performance.md.
 #ifndef ATTND_CORE_OPS_ROW_KERNEL_H_
 #define ATTND_CORE_OPS_ROW_KERNEL_H_
 
@@ -21,8 +21,8 @@ struct RowBlocks {
   int64_t stride;  // bytes from one block to the next
   int count;
   int columns;
-  bool pairs =
-      false;  // kU8S8: no two neighbours' products exceed 16 bits together, as PackedWeights sees to without VNNI
+  // kU8S8: no two neighbours' products exceed 16 bits together, as PackedWeights sees to without VNNI.
+  bool pairs = false;
 };
 
 // c = a B of every block. Exact for kU8S8, else summed in the order of k.

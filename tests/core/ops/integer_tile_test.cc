@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/ops/activation.h"
-#include "hwy/targets.h"
+#include "tests/core/ops/on_every_target.h"
 
 namespace attnd {
 namespace {
@@ -69,19 +69,14 @@ void ExpectDefinition(const Sums& from, int columns) {
 }
 
 TEST(IntegerTileTest, IsItsDefinition) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  OnEveryTarget([] {
     for (const int columns : {1, 7, 16, 45}) {
       for (int groups = 1; groups <= IntegerTile::kMaxGroups; ++groups) {
         ExpectDefinition(Sums(columns, groups, false), columns);
         ExpectDefinition(Sums(columns, groups, true), columns);
       }
     }
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  });
 }
 
 }  // namespace

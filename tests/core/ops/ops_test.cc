@@ -14,7 +14,7 @@
 #include "core/ops/linear.h"
 #include "core/ops/pooling.h"
 #include "core/ops/softmax.h"
-#include "hwy/targets.h"
+#include "tests/core/ops/on_every_target.h"
 
 namespace attnd {
 namespace {
@@ -25,19 +25,6 @@ std::vector<float> Random(size_t size, uint32_t seed, float spread = 1.0f) {
   std::vector<float> values(size);
   for (float& value : values) value = normal(random);
   return values;
-}
-
-// Runs `test` once for each Highway target of this CPU.
-void OnEveryTarget(const std::function<void()>& test) {
-  GetCpuPath();
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    test();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 double Reference(Activation activation, double x) {

@@ -12,22 +12,10 @@
 #include <vector>
 
 #include "core/base/cpu.h"
-#include "hwy/targets.h"
+#include "tests/core/ops/on_every_target.h"
 
 namespace attnd {
 namespace {
-
-void OnEveryTarget(const std::function<void()>& test) {
-  GetCpuPath();
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    test();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
 
 struct Case {
   int head_dim, heads, first, rows, window;

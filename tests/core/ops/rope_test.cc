@@ -10,7 +10,7 @@
 
 #include "core/base/cpu.h"
 #include "core/ops/rms_norm.h"
-#include "hwy/targets.h"
+#include "tests/core/ops/on_every_target.h"
 
 namespace attnd {
 namespace {
@@ -21,18 +21,6 @@ std::vector<float> Random(size_t size, uint32_t seed) {
   std::vector<float> values(size);
   for (float& value : values) value = normal(random);
   return values;
-}
-
-void OnEveryTarget(const std::function<void()>& test) {
-  GetCpuPath();
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    test();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 TEST(RopeTest, TurnsPairsByTheirAngles) {

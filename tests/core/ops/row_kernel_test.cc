@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/ops/quantize.h"
-#include "hwy/targets.h"
+#include "tests/core/ops/on_every_target.h"
 
 namespace attnd {
 namespace {
@@ -42,23 +42,11 @@ void ExpectProducts(UkernelData data, int interleave, bool pairs, const DrawA& d
   }
 }
 
-template <typename Fn>
-void OnEveryPath(const Fn& fn) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    fn();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
-
 TEST(RowKernelTest, MultipliesFloats) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0, 1);
   const auto draw = [&] { return normal(random); };
-  OnEveryPath([&] {
+  OnEveryTarget([&] {
     ExpectProducts<float, float, float>(UkernelData::kF32, 1, false, draw, draw, [](float x) { return x; });
     ExpectProducts<float, uint16_t, float>(
         UkernelData::kF32Bf16, 1, false, draw, [&] { return ToBf16(draw()); }, [](uint16_t x) { return FromBf16(x); });
@@ -68,7 +56,7 @@ TEST(RowKernelTest, MultipliesFloats) {
 // The largest activations by the largest weights: within 64 no pair exceeds 16 bits, within 127 many do.
 TEST(RowKernelTest, MultipliesBytesExactly) {
   std::mt19937 random(2);
-  OnEveryPath([&] {
+  OnEveryTarget([&] {
     for (const bool pairs : {true, false}) {
       const int most = pairs ? 64 : 127;
       std::uniform_int_distribution<int> activation(200, 255), weight(-most, most);
