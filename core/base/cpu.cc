@@ -55,10 +55,29 @@ int CountCpus() {
   return std::max(1, static_cast<int>(std::ceil(cpus - 1e-6)));
 }
 
+// What oneDNN may use. AMX is taken from it: its tiles want the AMX registers configured around every call
+// (brgemm::set_hw_context), which ours do not, and no machine of ours had AMX to try it on.
+unsigned EffectiveIsa() {
+  constexpr auto kWithAmx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
+  constexpr auto kWithout = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_fp16);
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  if ((isa & (kWithAmx & ~kWithout)) == 0) return isa;
+  dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_fp16);
+  return static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+}
+
 // Whether oneDNN may use all instructions of `required`.
 bool Has(dnnl::cpu_isa required) {
-  static const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  static const unsigned isa = EffectiveIsa();
   return (isa & static_cast<unsigned>(required)) == static_cast<unsigned>(required);
+}
+
+bool IsIntel() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
 }
 
 CpuPath Detect() {
@@ -82,7 +101,7 @@ CpuPath GetCpuPath() {
   return path;
 }
 
-bool CpuHasBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16); }
+bool CpuHasFastBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16) && !IsIntel(); }
 bool CpuHasVnni() { return Has(dnnl::cpu_isa::avx512_core_vnni) || Has(dnnl::cpu_isa::avx2_vnni); }
 
 std::string_view CpuPathName() {

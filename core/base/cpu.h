@@ -16,8 +16,9 @@ enum class CpuPath { kBaseline, kAvx2, kAvx512 };
 CpuPath GetCpuPath();
 std::string_view CpuPathName();  // "baseline", "avx2", "avx512"
 
-// Whether oneDNN's kernels multiply bf16 (AVX-512 BF16), and u8 by s8 without saturating (VNNI); lowered alike.
-bool CpuHasBf16();
+// Whether bf16 by bf16 is faster than f32: AVX-512 BF16, but not Intel's, where it takes twice as long
+// (docs/performance.md). And whether u8 by s8 does not saturate (VNNI). Lowered alike.
+bool CpuHasFastBf16();
 bool CpuHasVnni();
 
 }  // namespace attnd

@@ -56,7 +56,6 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
       outputs_(outputs),
       weights_(weight, outputs, inputs, precision, group_inputs),
       bias_(outputs, 0.0f),
-      row_kernel_(HasRowKernel(weights_.data())),
       gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
@@ -153,7 +152,7 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, int par
 void Linear::Multiply(const Input& input, int row, int rows, int block, int count, int32_t* sums,
                       float* product) const {
   const bool quantized = weights_.data() == UkernelData::kU8S8;
-  const int at_once = rows == 1 && row_kernel_ ? count : 1;
+  const int at_once = rows == 1 ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     if (quantized) {
       MultiplyGroups(input, row, rows, block, at_once, sums, product);
@@ -165,7 +164,7 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
 
 // The sums over the inputs of one group; `count` blocks where it is one row.
 void Linear::MultiplyBlocks(const void* x, int rows, int block, int count, int group, void* out) const {
-  if (rows == 1 && row_kernel_) {
+  if (rows == 1) {
     const RowBlocks blocks = {.first = weights_.Block(block, group),
                               .stride = weights_.block_bytes(),
                               .count = count,

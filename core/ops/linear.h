@@ -53,7 +53,6 @@ class Linear {
   const int inputs_, outputs_;
   PackedWeights weights_;
   std::vector<float> bias_;    // [outputs]
-  const bool row_kernel_;      // MultiplyRow takes single rows
   const bool gate_in_strips_;  // no bias, and each half fills blocks of columns
   const UkernelTable* whole_;  // whole blocks of columns
   const UkernelTable* last_;   // the last block, which may be narrower

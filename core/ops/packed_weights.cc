@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/cpu.h"
 #include "core/ops/quantize.h"
 
 namespace attnd {
@@ -14,7 +13,7 @@ UkernelData DataOf(Precision precision) {
     case Precision::kF32:
       break;
     case Precision::kBf16:
-      return CpuHasBf16() ? UkernelData::kBf16 : UkernelData::kF32Bf16;
+      return CpuHasFastBf16() ? UkernelData::kBf16 : UkernelData::kF32Bf16;
     case Precision::kInt8:
       return UkernelData::kU8S8;
   }
@@ -60,7 +59,6 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       groups_(data_ == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1),
       group_(RoundUp((inputs + groups_ - 1) / groups_, UkernelInterleave(data_))),
       block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
-      pairs_(!CpuHasVnni()),
       packed_(blocks_ * block_bytes_) {
   switch (data_) {
     case UkernelData::kF32:
@@ -108,7 +106,7 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
     for (int n = 0; n < outputs_; ++n) {
       const int64_t begin = int64_t{g} * group_, at = int64_t{g} * outputs_ + n;
       const auto row = weight.subspan(int64_t{n} * inputs_ + begin, std::clamp<int64_t>(inputs_ - begin, 0, group_));
-      const float largest = pairs_ ? LargestPair(row) : Largest(row);
+      const float largest = pairs() ? LargestPair(row) : Largest(row);
       scales_[at] = largest / kLevels;
       inverses[at] = largest > 0 ? kLevels / largest : 0;
       int32_t sum = 0;

@@ -8,6 +8,7 @@
 
 #include "absl/types/span.h"
 #include "core/base/aligned.h"
+#include "core/base/cpu.h"
 #include "core/ops/precision.h"
 #include "core/ops/ukernel.h"
 
@@ -43,7 +44,7 @@ class PackedWeights {
   // [outputs] of kU8S8: that scale times the column's sum over group g.
   const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
   // kU8S8: any u8 by any two neighbours of a column come to no more than 16 bits hold.
-  bool pairs() const { return pairs_; }
+  static bool pairs() { return !CpuHasVnni(); }
   int64_t block_bytes() const { return block_bytes_; }  // from Block(b) to Block(b + 1)
   int64_t bytes() const;
 
@@ -57,7 +58,6 @@ class PackedWeights {
   const int block_, blocks_;
   const int groups_, group_;
   const int64_t block_bytes_;
-  const bool pairs_;
   AlignedBuffer<std::byte> packed_;  // [blocks][block_bytes]
   std::vector<float> scales_;        // [groups, outputs]
   std::vector<float> sums_;          // [groups, outputs]

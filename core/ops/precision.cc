@@ -30,7 +30,7 @@ std::string_view PrecisionPath(Precision precision) {
     case Precision::kF32:
       break;
     case Precision::kBf16:
-      return CpuHasBf16() ? "bf16" : "f32 x bf16";
+      return CpuHasFastBf16() ? "bf16" : "f32 x bf16";
     case Precision::kInt8:
       return CpuHasVnni() ? "int8 vnni" : "int8 pairs";
   }

@@ -11,9 +11,6 @@
 
 namespace attnd {
 
-// Whether MultiplyRow takes these types: all but kBf16, whose instructions want their own layout.
-constexpr bool HasRowKernel(UkernelData data) { return data != UkernelData::kBf16; }
-
 // Blocks of weights as UkernelShape::data lays out B: [k / interleave, columns, interleave], `columns` one to
 // four vectors of f32: 16 of PackedWeights on AVX2, 48 on AVX-512.
 struct RowBlocks {
@@ -25,7 +22,7 @@ struct RowBlocks {
   bool pairs = false;
 };
 
-// c = a B of every block. Exact for kU8S8, else summed in the order of k.
+// c = a B of every block. Exact for kU8S8, else summed in the order of k. k is a multiple of the interleave.
 void MultiplyRow(UkernelData data, const void* a /* [k] */, int k, const RowBlocks& blocks,
                  void* c /* [count, columns] */);
 

@@ -37,7 +37,7 @@ std::pair<int, int> Groups(int inputs, int most) {
 // The values that the layer multiplies in place of x [rows, columns].
 std::vector<double> Activations(Precision precision, int most, const std::vector<float>& x, int rows, int columns) {
   std::vector<double> values(x.begin(), x.begin() + int64_t{rows} * columns);
-  if (precision == Precision::kBf16 && CpuHasBf16()) {
+  if (precision == Precision::kBf16 && CpuHasFastBf16()) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = FromBf16(ToBf16(x[i]));
   }
   const auto [groups, group] = Groups(columns, most);

@@ -200,7 +200,7 @@ TEST(UkernelTest, X86HasBrgemm) {
   for (const UkernelData data : {UkernelData::kF32, UkernelData::kF32Bf16, UkernelData::kU8S8}) {
     EXPECT_EQ(UkernelBackend(data), "brgemm") << static_cast<int>(data);
   }
-  if (CpuHasBf16()) {
+  if (CpuHasFastBf16()) {
     EXPECT_EQ(UkernelBackend(UkernelData::kBf16), "brgemm");
   }
 #endif

@@ -15,10 +15,15 @@ namespace {
 
 constexpr int kColumns = 16, kInputs = 52;  // 16 columns: one to four vectors
 
+double Value(float x) { return x; }
+double Value(uint16_t bf16) { return FromBf16(bf16); }
+double Value(uint8_t x) { return x; }
+double Value(int8_t x) { return x; }
+
 // Blocks with a gap between them, and what MultiplyRow must make of them.
-template <typename A, typename B, typename C, typename DrawA, typename DrawB, typename Value>
-void ExpectProducts(UkernelData data, int interleave, bool pairs, const DrawA& draw_a, const DrawB& draw_b,
-                    const Value& value) {
+template <typename A, typename B, typename C, typename DrawA, typename DrawB>
+void ExpectProducts(UkernelData data, bool pairs, const DrawA& draw_a, const DrawB& draw_b) {
+  const int interleave = UkernelInterleave(data);
   for (int count = 1; count <= 9; ++count) {
     SCOPED_TRACE(count);
     const int64_t apart = kInputs * kColumns + 32;
@@ -35,7 +40,7 @@ void ExpectProducts(UkernelData data, int interleave, bool pairs, const DrawA& d
       for (int k = 0; k < kInputs; ++k) {
         const int64_t at =
             n / kColumns * apart + (k / interleave * kColumns + n % kColumns) * interleave + k % interleave;
-        sum += static_cast<double>(a[k]) * value(b[at]);
+        sum += Value(a[k]) * Value(b[at]);
       }
       ASSERT_NEAR(c[n], sum, data == UkernelData::kU8S8 ? 0 : 1e-4) << n;
     }
@@ -46,10 +51,11 @@ TEST(RowKernelTest, MultipliesFloats) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0, 1);
   const auto draw = [&] { return normal(random); };
+  const auto draw_bf16 = [&] { return ToBf16(normal(random)); };
   OnEveryTarget([&] {
-    ExpectProducts<float, float, float>(UkernelData::kF32, 1, false, draw, draw, [](float x) { return x; });
-    ExpectProducts<float, uint16_t, float>(
-        UkernelData::kF32Bf16, 1, false, draw, [&] { return ToBf16(draw()); }, [](uint16_t x) { return FromBf16(x); });
+    ExpectProducts<float, float, float>(UkernelData::kF32, false, draw, draw);
+    ExpectProducts<float, uint16_t, float>(UkernelData::kF32Bf16, false, draw, draw_bf16);
+    ExpectProducts<uint16_t, uint16_t, float>(UkernelData::kBf16, false, draw_bf16, draw_bf16);
   });
 }
 
@@ -61,8 +67,8 @@ TEST(RowKernelTest, MultipliesBytesExactly) {
       const int most = pairs ? 64 : 127;
       std::uniform_int_distribution<int> activation(200, 255), weight(-most, most);
       ExpectProducts<uint8_t, int8_t, int32_t>(
-          UkernelData::kU8S8, 4, pairs, [&] { return static_cast<uint8_t>(activation(random)); },
-          [&] { return static_cast<int8_t>(weight(random)); }, [](int8_t x) { return x; });
+          UkernelData::kU8S8, pairs, [&] { return static_cast<uint8_t>(activation(random)); },
+          [&] { return static_cast<int8_t>(weight(random)); });
     }
   });
 }
