@@ -154,6 +154,8 @@ std::vector<HeadStatistics> DecodeStatistics(const v1::AttentionStatistics& s) {
     head.previous = value(s.previous(), i);
     head.next = value(s.next(), i);
     head.special_mass = value(s.special_mass(), i);
+    head.induction = value(s.induction(), i);
+    head.duplicate = value(s.duplicate(), i);
     const int64_t begin = static_cast<int64_t>(i) * s.tokens(), end = begin + s.tokens();
     if (end <= s.received_mass_size()) {
       head.received_mass.assign(s.received_mass().begin() + begin, s.received_mass().begin() + end);
@@ -166,7 +168,8 @@ void AddStatistics(v1::AttentionSpec& spec) {
   for (const auto statistic :
        {v1::ATTENTION_STATISTIC_ENTROPY, v1::ATTENTION_STATISTIC_CONFIDENCE, v1::ATTENTION_STATISTIC_DISTANCE,
         v1::ATTENTION_STATISTIC_SELF, v1::ATTENTION_STATISTIC_PREVIOUS, v1::ATTENTION_STATISTIC_NEXT,
-        v1::ATTENTION_STATISTIC_SPECIAL_MASS, v1::ATTENTION_STATISTIC_RECEIVED_MASS}) {
+        v1::ATTENTION_STATISTIC_SPECIAL_MASS, v1::ATTENTION_STATISTIC_RECEIVED_MASS, v1::ATTENTION_STATISTIC_INDUCTION,
+        v1::ATTENTION_STATISTIC_DUPLICATE}) {
     spec.add_statistics(statistic);
   }
   spec.set_statistics_select(spec.select());

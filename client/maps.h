@@ -39,6 +39,8 @@ struct HeadStatistics {
   float previous = 0;
   float next = 0;
   float special_mass = 0;
+  float induction = 0;  // weight on what followed earlier occurrences of the token, on those occurrences
+  float duplicate = 0;
   std::vector<float> received_mass;  // [tokens]
 };
 

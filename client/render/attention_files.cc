@@ -99,9 +99,11 @@ std::vector<float> MeanRow(const Matrix& matrix, const std::vector<int>& rows) {
 
 std::string HeadSummary(const HeadStatistics& s, const std::string& kind) {
   const double most = s.normalized_entropy > 0 ? s.entropy / s.normalized_entropy : 0;
-  return absl::StrFormat(
+  std::string summary = absl::StrFormat(
       "%s: entropy %.2f nats of %.2f, top %.2f, distance %.1f\nself %.2f, previous %.2f, next %.2f, special %.2f\n",
       kind, s.entropy, most, s.confidence, s.distance, s.self, s.previous, s.next, s.special_mass);
+  if (HasRepeats(s)) absl::StrAppendFormat(&summary, "induction %.2f, duplicate %.2f\n", s.induction, s.duplicate);
+  return summary;
 }
 
 }  // namespace attnd

@@ -20,7 +20,7 @@ std::string RowBars(const std::vector<float>& weights, const std::vector<std::st
 // Mean of the rows listed.
 std::vector<float> MeanRow(const Matrix& matrix, const std::vector<int>& rows);
 
-// "broad: entropy 1.92 nats of 2.56, top 0.61, ...": two lines.
+// "broad: entropy 1.92 nats of 2.56, top 0.61, ...": two lines, a third where a token repeats.
 std::string HeadSummary(const HeadStatistics& head, const std::string& kind);
 
 }  // namespace attnd

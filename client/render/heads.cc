@@ -1,6 +1,7 @@
 #include "client/render/heads.h"
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@ namespace {
 constexpr float kTrait = 0.4F;  // a trait that takes this share of the weight names the head
 constexpr float kSink = 0.5F;
 constexpr float kBroad = 0.85F;  // of the largest entropy
+constexpr float kSeen = 0.005F;  // prints as 0.01
 
 float Value(const HeadRow& row, const std::string& by) {
   const auto& s = row.statistics;
@@ -25,16 +27,43 @@ float Value(const HeadRow& row, const std::string& by) {
   if (by == "previous") return s.previous;
   if (by == "next") return s.next;
   if (by == "special") return s.special_mass;
+  if (by == "induction") return s.induction;
+  if (by == "duplicate") return s.duplicate;
   return row.weight;
 }
 
 // ".41"; spaces for next to nothing, so that what is there stands out.
-std::string Share(float value) { return value < 0.005F ? "·" : absl::StrFormat("%.2f", value); }
+std::string Share(float value) { return value < kSeen ? "·" : absl::StrFormat("%.2f", value); }
+
+struct Column {
+  std::vector<std::string> cells;  // the header first
+  int spare = 0;                   // above 0: may go, the lowest first
+  bool left = false;
+};
+
+int TotalWidth(const std::vector<Column>& columns) {
+  int width = 0;
+  for (const Column& column : columns) {
+    int widest = 0;
+    for (const std::string& cell : column.cells) widest = std::max(widest, Width(cell));
+    width += widest + (width > 0 ? 2 : 0);
+  }
+  return width;
+}
+
+bool DropSpare(std::vector<Column>& columns) {
+  const auto rank = [](const Column& column) { return column.spare > 0 ? column.spare : INT_MAX; };
+  const auto spare = std::min_element(columns.begin(), columns.end(),
+                                      [&](const Column& a, const Column& b) { return rank(a) < rank(b); });
+  if (spare == columns.end() || spare->spare == 0) return false;
+  columns.erase(spare);
+  return true;
+}
 
 }  // namespace
 
-const char* const kHeadSortKeys[10] = {"layer",    "entropy", "confidence", "distance", "self",
-                                       "previous", "next",    "special",    "kind",     "weight"};
+const char* const kHeadSortKeys[12] = {"layer", "entropy", "confidence", "distance", "self",      "previous",
+                                       "next",  "special", "kind",       "weight",   "induction", "duplicate"};
 
 std::string HeadKind(const HeadStatistics& head, const std::vector<v1::Token>& tokens) {
   const int count = static_cast<int>(head.received_mass.size());
@@ -79,32 +108,48 @@ std::string Bar(double share, int width, bool ascii) {
   return bar + kEighths[eighths % 8];
 }
 
+bool HasRepeats(const HeadStatistics& head) { return std::max(head.induction, head.duplicate) >= kSeen; }
+
 std::string HeadTable(const std::vector<HeadRow>& rows, const Io& io) {
-  const bool weights = std::any_of(rows.begin(), rows.end(), [](const HeadRow& row) { return row.weight >= 0; });
-  const bool bars = io.columns >= (weights ? 80 : 72);
-  std::vector<std::vector<std::string>> cells;
-  std::vector<std::string> header = {"head"};
-  if (weights) header.push_back("weight");
-  header.push_back("entropy");
-  if (bars) header.push_back("");
-  for (const char* name : {"top", "dist", "self", "prev", "next", "special", "kind"}) header.push_back(name);
-  cells.push_back(header);
-  for (const HeadRow& row : rows) {
-    const auto& s = row.statistics;
-    std::vector<std::string> line = {absl::StrCat("L", s.layer, "H", s.head)};
-    if (weights) line.push_back(absl::StrFormat("%.3f", row.weight));
-    line.push_back(absl::StrFormat("%.2f", s.entropy));
-    if (bars) line.push_back(PadRight(Bar(s.normalized_entropy, 10, !io.out_terminal), 10));
-    line.push_back(Share(s.confidence));
-    line.push_back(absl::StrFormat("%.1f", s.distance));
-    for (const float value : {s.self, s.previous, s.next, s.special_mass}) line.push_back(Share(value));
-    line.push_back(row.kind);
-    cells.push_back(std::move(line));
+  const auto any = [&](const auto& has) { return std::any_of(rows.begin(), rows.end(), has); };
+  std::vector<Column> columns;
+  const auto add = [&](Column column, const auto& cell) {
+    for (const HeadRow& row : rows) column.cells.push_back(cell(row));
+    columns.push_back(std::move(column));
+  };
+  const auto add_share = [&](const char* name, float HeadStatistics::* value, int spare = 0) {
+    if (!any([&](const HeadRow& row) { return row.statistics.*value >= kSeen; })) spare = 2;
+    add({{name}, spare}, [&](const HeadRow& row) { return Share(row.statistics.*value); });
+  };
+  add({{"head"}, 0, true},
+      [](const HeadRow& row) { return absl::StrCat("L", row.statistics.layer, "H", row.statistics.head); });
+  if (any([](const HeadRow& row) { return row.weight >= 0; })) {
+    add({{"weight"}}, [](const HeadRow& row) { return absl::StrFormat("%.3f", row.weight); });
   }
-  const int bar_column = weights ? 3 : 2;
-  std::vector<int> left = {0, static_cast<int>(header.size()) - 1};
-  if (bars) left.push_back(bar_column);
-  const std::string table = Table(cells, left);
+  add({{"entropy"}}, [](const HeadRow& row) { return absl::StrFormat("%.2f", row.statistics.entropy); });
+  add({{""}, 1, true},
+      [&](const HeadRow& row) { return PadRight(Bar(row.statistics.normalized_entropy, 10, !io.out_terminal), 10); });
+  add_share("top", &HeadStatistics::confidence, 4);
+  add({{"dist"}, 3}, [](const HeadRow& row) { return absl::StrFormat("%.1f", row.statistics.distance); });
+  add_share("self", &HeadStatistics::self);
+  add_share("prev", &HeadStatistics::previous);
+  add_share("next", &HeadStatistics::next);
+  add_share("special", &HeadStatistics::special_mass);
+  if (any([](const HeadRow& row) { return HasRepeats(row.statistics); })) {
+    add_share("induct", &HeadStatistics::induction);
+    add_share("dup", &HeadStatistics::duplicate);
+  }
+  add({{"kind"}, 0, true}, [](const HeadRow& row) { return row.kind; });
+  while (TotalWidth(columns) > io.columns && DropSpare(columns)) {
+  }
+
+  std::vector<std::vector<std::string>> lines(rows.size() + 1);
+  std::vector<int> left;
+  for (size_t c = 0; c < columns.size(); ++c) {
+    for (size_t i = 0; i < lines.size(); ++i) lines[i].push_back(columns[c].cells[i]);
+    if (columns[c].left) left.push_back(static_cast<int>(c));
+  }
+  const std::string table = Table(lines, left);
   const size_t end = table.find('\n');
   return absl::StrCat(Bold(table.substr(0, end), io.colors), table.substr(end));
 }
@@ -120,7 +165,9 @@ nlohmann::json HeadJson(const HeadStatistics& head, const std::string& kind) {
           {"self", head.self},
           {"previous", head.previous},
           {"next", head.next},
-          {"special_mass", head.special_mass}};
+          {"special_mass", head.special_mass},
+          {"induction", head.induction},
+          {"duplicate", head.duplicate}};
 }
 
 }  // namespace attnd

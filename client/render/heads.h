@@ -24,12 +24,16 @@ struct HeadRow {
   float weight = -1;  // between the two words asked for; below 0: none asked for
 };
 
-// Orders by "layer" (and head), "entropy", "confidence", "distance", "self", "previous", "next", "special", "kind" or
-// "weight": numbers largest first. kInvalidArgument for another name.
+// Orders by "layer" (and head), "entropy", "confidence", "distance", "self", "previous", "next", "special", "kind",
+// "weight", "induction" or "duplicate": numbers largest first. kInvalidArgument for another name.
 absl::Status SortHeads(std::vector<HeadRow>& rows, const std::string& by);
-extern const char* const kHeadSortKeys[10];
+extern const char* const kHeadSortKeys[12];
 
-// With a header; the entropy as a bar of its share of the most there could be.
+// Whether induction or duplicate would be seen: only a text in which a token repeats has them.
+bool HasRepeats(const HeadStatistics& head);
+
+// With a header; the entropy as a bar of its share of the most there could be; induction and duplicate where a head has
+// them. A table wider than the terminal loses the bar first, then the shares that all heads lack, distance and top.
 std::string HeadTable(const std::vector<HeadRow>& rows, const Io& io);
 
 // `share` of `width` columns as a bar, in eighths of a column, or in '#' where `ascii`.

@@ -18,9 +18,11 @@ namespace {
 constexpr char kHeadsExamples[] = R"(  attn heads "The cat sat on the mat because it was tired."
   attn heads "The cat sat on the mat because it was tired." --sort previous --top 5
   attn heads "The cat sat on the mat because it was tired." --from it --to cat
+  attn heads "Mary met John at the old mill. Mary met John at the old mill." --sort induction --top 5
 
 entropy: of a row's weights, in nats, and as a bar beside the most there could be. top: a row's largest weight. dist: tokens
-between who asks and who answers. self, prev, next, special: weight on the token itself, its neighbours, [CLS] and [SEP].)";
+between who asks and who answers. self, prev, next, special: weight on the token itself, its neighbours, [CLS] and [SEP].
+induct, dup, where a token repeats: weight on what followed its earlier occurrences, and on these.)";
 
 struct HeadsOptions {
   std::string text;

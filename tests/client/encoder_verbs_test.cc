@@ -124,6 +124,19 @@ TEST_F(EncoderVerbsTest, BracketedTextsAreNoLists) {
   EXPECT_THAT(Attn({"tokenize", "--json", "[a,b]"}).out, HasSubstr("\"text\":\"[a,b]\""));
 }
 
+TEST_F(EncoderVerbsTest, InductionIsShownWhereATokenRepeats) {
+  const std::string twice = "the cat the cat";
+  for (const std::vector<std::string>& table :
+       {std::vector<std::string>{"heads", twice}, {"attend", twice, "--stats"}}) {
+    EXPECT_THAT(Attn(table).out, testing::AllOf(HasSubstr("induct  dup  kind"), HasSubstr("0.25    ·  previous")));
+  }
+  EXPECT_THAT(Attn({"attend", twice, "--head", "L3H5"}).out, HasSubstr("\ninduction 0.25, duplicate 0.00\n"));
+  EXPECT_THAT(Attn({"heads", twice, "--sort", "induction", "--json"}).out,
+              testing::AllOf(HasSubstr("\"induction\":0.25"), HasSubstr("\"duplicate\":0.0")));
+  EXPECT_THAT(Attn({"heads", "the cat"}).out, testing::Not(HasSubstr("induct")));
+  EXPECT_THAT(Attn({"attend", "the cat", "--head", "L3H5"}).out, testing::Not(HasSubstr("induction")));
+}
+
 TEST_F(EncoderVerbsTest, OtherVerbs) {
   EXPECT_THAT(Attn({"heads", "the cat"}).out, HasSubstr("L3H5"));
   EXPECT_THAT(Attn({"models"}).out, HasSubstr("6 x 12"));

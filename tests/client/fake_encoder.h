@@ -123,6 +123,11 @@ class FakeEncoder : public v1::Attnd::Service {
     statistics.add_entropy(0.5F);
     statistics.add_confidence(1);
     statistics.add_previous(0.9F);
+    const bool repeats = request->text() == "the cat the cat";
+    for (const int wanted : request->attention().statistics()) {  // these two come only where asked for by name
+      if (wanted == v1::ATTENTION_STATISTIC_INDUCTION) statistics.add_induction(repeats ? 0.25F : 0);
+      if (wanted == v1::ATTENTION_STATISTIC_DUPLICATE) statistics.add_duplicate(0);
+    }
     writer->Write(trailer);
     return grpc::Status::OK;
   }

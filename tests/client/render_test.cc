@@ -10,7 +10,6 @@
 #include "client/io.h"
 #include "client/metrics_text.h"
 #include "client/npy.h"
-#include "client/render/heads.h"
 #include "client/render/heatmap.h"
 #include "client/render/palette.h"
 #include "client/render/server_stats.h"
@@ -117,28 +116,6 @@ TEST(Svg, OneFileWithoutReferences) {
   EXPECT_THAT(svg, HasSubstr("<title>a → b  0.750</title>"));
   EXPECT_THAT(svg, testing::Not(HasSubstr("href")));
   EXPECT_THAT(svg, testing::EndsWith("</svg>\n"));
-}
-
-TEST(Heads, KindsBySinksThenTraits) {
-  v1::Token cls, word;
-  cls.set_text("[CLS]");
-  cls.set_special(true);
-  word.set_text("a");
-  const std::vector<v1::Token> tokens = {cls, word, word};
-  HeadStatistics head;
-  head.previous = 0.7F;
-  EXPECT_EQ(HeadKind(head, tokens), "previous");
-  head.received_mass = {2.4F, 0.3F, 0.3F};
-  EXPECT_EQ(HeadKind(head, tokens), "first sink");
-  EXPECT_EQ(HeadKind({.normalized_entropy = 0.9F}, tokens), "broad");
-  EXPECT_EQ(HeadKind({.normalized_entropy = 0.5F}, tokens), "mixed");
-}
-
-TEST(Heads, SortLargestFirst) {
-  std::vector<HeadRow> rows = {{{.layer = 0, .self = 0.1F}, "a"}, {{.layer = 1, .self = 0.9F}, "b"}};
-  EXPECT_TRUE(SortHeads(rows, "self").ok());
-  EXPECT_EQ(rows[0].kind, "b");
-  EXPECT_FALSE(SortHeads(rows, "colour").ok());
 }
 
 TEST(Words, PiecesJoinAndAreFound) {
