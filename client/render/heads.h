@@ -13,7 +13,8 @@
 namespace attnd {
 
 // One word for what a head does. By its largest trait above a threshold; "mixed" where none stands out. With the mass
-// that tokens receive, a sink is called by its token: "first sink", "[SEP] sink".
+// that tokens receive, a sink is called by its token: "first sink", "[SEP] sink". "induction" and "duplicate" come
+// first, where enough tokens repeat to tell.
 std::string HeadKind(const HeadStatistics& head, const std::vector<v1::Token>& tokens);
 // {"layer", "head", "kind", "entropy", ...}: the scalars of one head.
 nlohmann::json HeadJson(const HeadStatistics& head, const std::string& kind);

@@ -31,6 +31,25 @@ TEST(Heads, KindsBySinksThenTraits) {
   EXPECT_EQ(HeadKind({.normalized_entropy = 0.5F}, tokens), "mixed");
 }
 
+std::vector<v1::Token> TokensOf(const std::vector<int>& ids) {
+  std::vector<v1::Token> tokens(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) tokens[i].set_id(ids[i]);
+  return tokens;
+}
+
+TEST(Heads, KindsByRepeats) {
+  const auto twice = TokensOf({1, 2, 3, 4, 5, 1, 2, 3, 4, 5});
+  HeadStatistics head{.induction = 0.4F, .received_mass = {5.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F}};
+  EXPECT_EQ(HeadKind(head, twice), "induction");  // what it rests on elsewhere is no sink
+  EXPECT_EQ(HeadKind({.induction = 0.1F, .duplicate = 0.3F}, twice), "duplicate");
+  head.induction = 0.2F;
+  EXPECT_EQ(HeadKind(head, twice), "first sink");
+  EXPECT_EQ(HeadKind({.previous = 0.6F, .induction = 0.5F}, twice), "previous");
+  // One row of ten says little of a head, and in a list with commas half of the keys follow a comma.
+  EXPECT_EQ(HeadKind({.induction = 0.1F}, TokensOf({1, 2, 3, 4, 5, 6, 7, 8, 9, 1})), "mixed");
+  EXPECT_EQ(HeadKind({.induction = 0.4F}, TokensOf({1, 9, 2, 9, 3, 9, 4, 9, 5, 9})), "mixed");
+}
+
 int Widest(const std::string& text) {
   std::istringstream lines(text);
   int widest = 0;
