@@ -27,9 +27,13 @@ constexpr int kGatedRows = 16;
 // Columns of a strip: as many blocks as fit have their products side by side in a tile of their own, so that y, whose
 // rows are far apart, is written once and in several cache lines a row.
 constexpr int kStripColumns = 96;
+constexpr int kBlockColumnsMax = 64;  // of PackedWeights
 // Where rows are few, strips are narrower: this many for each lane at least, so that lanes end together.
 constexpr int kStripsPerLane = 4;
-constexpr int kBlockColumnsMax = 64;  // of PackedWeights
+// A single row's may be as wide as the tile has room for, and fewer a lane: its blocks are read side by side.
+constexpr int kRowStripColumns = 384;
+static_assert(kRowStripColumns <= kTileRows * kStripColumns && kRowStripColumns <= kTileRows * kBlockColumnsMax);
+constexpr int kRowStripsPerLane = 2;
 
 // x in the type that the kernel multiplies. Grows to the largest step seen; the thread that runs a layer owns it, and
 // its helpers read it.
@@ -118,9 +122,10 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, int par
   const Input input = Prepare(team, x, rows);
   const int blocks = weights_.blocks() / parts;
   const int panels = (rows + kPanelRows - 1) / kPanelRows;
-  const int64_t most_blocks = kStripColumns / parts / weights_.block();
+  const int64_t most_blocks = (rows == 1 ? kRowStripColumns : kStripColumns) / parts / weights_.block();
+  const int64_t least_strips = team.lanes() * (rows == 1 ? kRowStripsPerLane : kStripsPerLane);
   const int strip_blocks =
-      static_cast<int>(std::clamp<int64_t>(int64_t{panels} * blocks / (kStripsPerLane * team.lanes()), 1, most_blocks));
+      static_cast<int>(std::clamp<int64_t>(int64_t{panels} * blocks / least_strips, 1, most_blocks));
   const int strips = (blocks + strip_blocks - 1) / strip_blocks;
   // Enough tiles for every lane; no more, since each tile reads its panel of x anew.
   const int64_t wanted = team.lanes() * kTilesPerLane;
@@ -156,28 +161,31 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     if (quantized) {
       MultiplyGroups(input, row, rows, block, at_once, sums, product);
+    } else if (rows == 1) {
+      MultiplyOneRow(input.Row(row), block, count, 0, 1, product);
     } else {
-      MultiplyBlocks(input.Row(row), rows, block, at_once, 0, product);
+      MultiplyBlock(input.Row(row), rows, block, 0, product);
     }
   }
 }
 
-// The sums over the inputs of one group; `count` blocks where it is one row.
-void Linear::MultiplyBlocks(const void* x, int rows, int block, int count, int group, void* out) const {
-  if (rows == 1) {
-    const RowBlocks blocks = {.first = weights_.Block(block, group),
-                              .stride = weights_.block_bytes(),
-                              .count = count,
-                              .columns = weights_.block(),
-                              .pairs = weights_.pairs()};
-    MultiplyRow(weights_.data(), x, weights_.group(), blocks, out);
-    return;
-  }
+void Linear::MultiplyBlock(const void* x, int rows, int block, int group, void* out) const {
   const UkernelTable& kernel = block + 1 == weights_.blocks() ? *last_ : *whole_;
   kernel.Run(UkernelTable::RoundRows(rows), x, weights_.Block(block, group), out);
 }
 
-// From the integer products of groups of inputs.
+// `count` blocks by `groups` groups of inputs.
+void Linear::MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const {
+  const RowBlocks blocks = {.first = weights_.Block(block, group),
+                            .stride = weights_.block_bytes(),
+                            .count = count,
+                            .columns = weights_.block(),
+                            .groups = groups,
+                            .pairs = weights_.pairs()};
+  MultiplyRow(weights_.data(), x, weights_.group(), blocks, out);
+}
+
+// From the integer products of groups of inputs; `count` blocks where it is one row.
 void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums,
                             float* product) const {
   const int column = block * weights_.block(), columns = count * weights_.block();
@@ -194,9 +202,13 @@ void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, in
                               .row_stride = input.rows,
                               .column_stride = outputs_,
                               .accumulate = first > 0};
-    for (int g = 0; g < tile.groups; ++g) {
-      const auto* from = static_cast<const uint8_t*>(input.Row(row)) + (first + g) * weights_.group();
-      MultiplyBlocks(from, rows, block, count, first + g, sums + g * tile.group_stride);
+    const auto* x = static_cast<const uint8_t*>(input.Row(row)) + first * weights_.group();
+    if (rows == 1) {
+      MultiplyOneRow(x, block, count, first, tile.groups, sums);
+    } else {
+      for (int g = 0; g < tile.groups; ++g) {
+        MultiplyBlock(x + g * weights_.group(), rows, block, first + g, sums + g * tile.group_stride);
+      }
     }
     ScaleSums(tile, rows, std::min(columns, outputs_ - column), kStripColumns, product);
   }

@@ -47,7 +47,8 @@ class Linear {
   void RunTiles(WorkTeam::Session& team, const float* x, int rows, int parts, const Epilogue& epilogue) const;
   void Multiply(const Input& input, int row, int rows, int block, int count,
                 int32_t* sums /* [groups][rows, columns] */, float* product) const;
-  void MultiplyBlocks(const void* x, int rows, int block, int count, int group, void* out) const;
+  void MultiplyBlock(const void* x, int rows, int block, int group, void* out) const;
+  void MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const;
   void MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product) const;
 
   const int inputs_, outputs_;

@@ -11,6 +11,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/row_kernel.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 // clang-format on
 
@@ -18,6 +19,10 @@ HWY_BEFORE_NAMESPACE();
 namespace attnd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+// How far ahead of its loads a stream asks for memory, in bytes: docs/performance.md.
+constexpr int kAhead = 1024;
+HWY_INLINE void FetchAhead(const void* weights) { hwy::Prefetch(static_cast<const std::byte*>(weights) + kAhead); }
 
 // sum += the products of four neighbours. kPairs: those of two fit 16 bits, which takes half the instructions.
 template <bool kPairs, class D>
@@ -31,27 +36,56 @@ HWY_INLINE hn::Vec<D> AddQuads(D d, hn::Vec<hn::Repartition<uint8_t, D>> a, hn::
   }
 }
 
-// kBlocks blocks of kVectors vectors of columns, whose sums stay in registers: as many streams of memory.
-template <int kBlocks, int kVectors, bool kPairs>
-void MultiplyBytes(const uint8_t* a, int k, const std::byte* first, int64_t stride, int32_t* c) {
-  const hn::ScalableTag<int32_t> d;
-  const hn::Repartition<uint8_t, decltype(d)> du8;
-  const hn::Repartition<int8_t, decltype(d)> di8;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const auto* b = reinterpret_cast<const int8_t*>(first);
-  hn::Vec<decltype(d)> sums[kBlocks * kVectors];
-  for (auto& sum : sums) sum = hn::Zero(d);
-  for (int i = 0; i < k; i += 4, b += kVectors * lanes * 4) {
-    int32_t quad;
-    std::memcpy(&quad, a + i, 4);
-    const auto row = hn::BitCast(du8, hn::Set(d, quad));
-    for (int s = 0; s < kBlocks * kVectors; ++s) {
-      const auto weights = hn::LoadU(di8, b + s / kVectors * stride + s % kVectors * lanes * 4);
-      sums[s] = AddQuads<kPairs>(d, row, weights, sums[s]);
+// Where kStreams products of one row by kVectors vectors of columns begin: as many streams of memory.
+template <int kStreams>
+struct Streams {
+  const std::byte* a[kStreams];
+  const std::byte* b[kStreams];
+  std::byte* c[kStreams];
+};
+
+// The sums of all streams stay in registers.
+template <int kStreams, int kVectors, class D>
+struct Sums {
+  HWY_INLINE explicit Sums(D d) {
+    for (auto& of_stream : sums) {
+      for (auto& sum : of_stream) sum = hn::Zero(d);
     }
   }
-  for (int s = 0; s < kBlocks * kVectors; ++s) hn::StoreU(sums[s], d, c + s * lanes);
-}
+  HWY_INLINE void Store(D d, const Streams<kStreams>& at) const {
+    for (int s = 0; s < kStreams; ++s) {
+      auto* to = reinterpret_cast<hn::TFromD<D>*>(at.c[s]);
+      for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[s][v], d, to + v * hn::Lanes(d));
+    }
+  }
+  hn::Vec<D> sums[kStreams][kVectors];
+};
+
+template <bool kPairs>
+struct Bytes {
+  static constexpr int kStep = 4, kActivationBytes = 1, kWeightBytes = 1;
+  template <int kStreams, int kVectors>
+  static void Multiply(const Streams<kStreams>& at, int k) {
+    const hn::ScalableTag<int32_t> d;
+    const hn::Repartition<uint8_t, decltype(d)> du8;
+    const hn::Repartition<int8_t, decltype(d)> di8;
+    const int64_t bytes = hn::Lanes(di8);
+    Sums<kStreams, kVectors, decltype(d)> sums(d);
+    for (int64_t i = 0; i < k; i += kStep) {
+      for (int s = 0; s < kStreams; ++s) {
+        int32_t quad;
+        std::memcpy(&quad, at.a[s] + i, sizeof(quad));
+        const auto row = hn::BitCast(du8, hn::Set(d, quad));
+        const auto* b = reinterpret_cast<const int8_t*>(at.b[s]) + i / kStep * kVectors * bytes;
+        for (int v = 0; v < kVectors; ++v) {
+          FetchAhead(b + v * bytes);
+          sums.sums[s][v] = AddQuads<kPairs>(d, row, hn::LoadU(di8, b + v * bytes), sums.sums[s][v]);
+        }
+      }
+    }
+    sums.Store(d, at);
+  }
+};
 
 template <class D>
 HWY_INLINE hn::Vec<D> Weights(D d, const float* from) {
@@ -62,82 +96,97 @@ HWY_INLINE hn::Vec<D> Weights(D d, const hwy::bfloat16_t* from) {
   return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, D>(), from));
 }
 
-template <int kBlocks, int kVectors, typename T>
-void MultiplyFloats(const float* a, int k, const std::byte* first, int64_t stride, float* c) {
-  const hn::ScalableTag<float> d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const auto* b = reinterpret_cast<const T*>(first);
-  const int64_t apart = stride / static_cast<int64_t>(sizeof(T));
-  hn::Vec<decltype(d)> sums[kBlocks * kVectors];
-  for (auto& sum : sums) sum = hn::Zero(d);
-  for (int i = 0; i < k; ++i, b += kVectors * lanes) {
-    const auto row = hn::Set(d, a[i]);
-    for (int s = 0; s < kBlocks * kVectors; ++s) {
-      sums[s] = hn::MulAdd(row, Weights(d, b + s / kVectors * apart + s % kVectors * lanes), sums[s]);
+template <typename T>
+struct Floats {
+  static constexpr int kActivationBytes = 4, kWeightBytes = sizeof(T);
+  template <int kStreams, int kVectors>
+  static void Multiply(const Streams<kStreams>& at, int k) {
+    const hn::ScalableTag<float> d;
+    const int64_t lanes = hn::Lanes(d);
+    Sums<kStreams, kVectors, decltype(d)> sums(d);
+    for (int64_t i = 0; i < k; ++i) {
+      for (int s = 0; s < kStreams; ++s) {
+        const auto row = hn::Set(d, reinterpret_cast<const float*>(at.a[s])[i]);
+        const T* b = reinterpret_cast<const T*>(at.b[s]) + i * kVectors * lanes;
+        for (int v = 0; v < kVectors; ++v) {
+          FetchAhead(b + v * lanes);
+          sums.sums[s][v] = hn::MulAdd(row, Weights(d, b + v * lanes), sums.sums[s][v]);
+        }
+      }
     }
+    sums.Store(d, at);
   }
-  for (int s = 0; s < kBlocks * kVectors; ++s) hn::StoreU(sums[s], d, c + s * lanes);
-}
+};
 
 // bf16 by bf16, whose neighbours of k lie side by side: as their f32 halves, for memory is slower than either.
-template <int kBlocks, int kVectors>
-void MultiplyHalves(const uint16_t* a, int k, const std::byte* first, int64_t stride, float* c) {
-  const hn::ScalableTag<float> d;
-  const hn::Repartition<hwy::bfloat16_t, decltype(d)> d16;
-  const hn::Repartition<int32_t, decltype(d)> d32;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const auto* b = reinterpret_cast<const hwy::bfloat16_t*>(first);
-  const int64_t apart = stride / static_cast<int64_t>(sizeof(hwy::bfloat16_t));
-  hn::Vec<decltype(d)> sums[kBlocks * kVectors];
-  for (auto& sum : sums) sum = hn::Zero(d);
-  for (int i = 0; i < k; i += 2, b += kVectors * lanes * 2) {
-    int32_t pair;
-    std::memcpy(&pair, a + i, 4);
-    const auto row = hn::BitCast(d16, hn::Set(d32, pair));
-    const auto even = hn::PromoteEvenTo(d, row), odd = hn::PromoteOddTo(d, row);
-    for (int s = 0; s < kBlocks * kVectors; ++s) {
-      const auto weights = hn::LoadU(d16, b + s / kVectors * apart + s % kVectors * lanes * 2);
-      sums[s] = hn::MulAdd(even, hn::PromoteEvenTo(d, weights), sums[s]);
-      sums[s] = hn::MulAdd(odd, hn::PromoteOddTo(d, weights), sums[s]);
+struct Halves {
+  static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
+  template <int kStreams, int kVectors>
+  static void Multiply(const Streams<kStreams>& at, int k) {
+    const hn::ScalableTag<float> d;
+    const hn::Repartition<hwy::bfloat16_t, decltype(d)> d16;
+    const hn::Repartition<int32_t, decltype(d)> d32;
+    const int64_t halves = hn::Lanes(d16);
+    Sums<kStreams, kVectors, decltype(d)> sums(d);
+    for (int64_t i = 0; i < k; i += kStep) {
+      for (int s = 0; s < kStreams; ++s) {
+        int32_t pair;
+        std::memcpy(&pair, at.a[s] + i * kActivationBytes, sizeof(pair));
+        const auto row = hn::BitCast(d16, hn::Set(d32, pair));
+        const auto* b = reinterpret_cast<const hwy::bfloat16_t*>(at.b[s]) + i / kStep * kVectors * halves;
+        for (int v = 0; v < kVectors; ++v) {
+          FetchAhead(b + v * halves);
+          const auto weights = hn::LoadU(d16, b + v * halves);
+          auto& sum = sums.sums[s][v];
+          sum = hn::MulAdd(hn::PromoteEvenTo(d, row), hn::PromoteEvenTo(d, weights), sum);
+          sum = hn::MulAdd(hn::PromoteOddTo(d, row), hn::PromoteOddTo(d, weights), sum);
+        }
+      }
     }
+    sums.Store(d, at);
   }
-  for (int s = 0; s < kBlocks * kVectors; ++s) hn::StoreU(sums[s], d, c + s * lanes);
+};
+
+// kStreams of the products from `index` on: those of a block's groups, block after block.
+template <class Type, int kStreams, int kVectors>
+void MultiplyStreams(const std::byte* a, int k, const RowBlocks& blocks, int index, std::byte* c) {
+  Streams<kStreams> at;
+  for (int s = 0; s < kStreams; ++s) {
+    const int64_t block = (index + s) / blocks.groups, group = (index + s) % blocks.groups;
+    at.a[s] = a + group * k * Type::kActivationBytes;
+    at.b[s] = blocks.first + block * blocks.stride + group * k * blocks.columns * Type::kWeightBytes;
+    at.c[s] = c + (group * blocks.count + block) * blocks.columns * static_cast<int64_t>(sizeof(float));
+  }
+  Type::template Multiply<kStreams, kVectors>(at, k);
 }
 
-template <int kBlocks, int kVectors>
-void MultiplyBlocks(UkernelData data, const void* a, int k, const RowBlocks& blocks, int block, void* c) {
-  const std::byte* first = blocks.first + block * blocks.stride;
-  void* to = static_cast<float*>(c) + int64_t{block} * blocks.columns;  // as wide as int32_t
-  const int64_t apart = blocks.stride;
-  switch (data) {
-    case UkernelData::kU8S8: {
-      const auto multiply =
-          blocks.pairs ? &MultiplyBytes<kBlocks, kVectors, true> : &MultiplyBytes<kBlocks, kVectors, false>;
-      return multiply(static_cast<const uint8_t*>(a), k, first, apart, static_cast<int32_t*>(to));
-    }
-    case UkernelData::kBf16:
-      return MultiplyHalves<kBlocks, kVectors>(static_cast<const uint16_t*>(a), k, first, apart,
-                                               static_cast<float*>(to));
-    case UkernelData::kF32Bf16:
-      return MultiplyFloats<kBlocks, kVectors, hwy::bfloat16_t>(static_cast<const float*>(a), k, first, apart,
-                                                                static_cast<float*>(to));
-    case UkernelData::kF32:
-      return MultiplyFloats<kBlocks, kVectors, float>(static_cast<const float*>(a), k, first, apart,
-                                                      static_cast<float*>(to));
+template <class Type, int kVectors>
+void MultiplyProducts(const void* a, int k, const RowBlocks& blocks, void* c) {
+  const int products = blocks.count * blocks.groups;
+  for (int index = 0, count = 0; index < products; index += count) {
+    // Up to four streams; five or six in two halves.
+    const int left = products - index;
+    count = left == 5 || left == 6 ? 3 : std::min(left, 4);
+    const auto multiply = count == 4   ? &MultiplyStreams<Type, 4, kVectors>
+                          : count == 3 ? &MultiplyStreams<Type, 3, kVectors>
+                          : count == 2 ? &MultiplyStreams<Type, 2, kVectors>
+                                       : &MultiplyStreams<Type, 1, kVectors>;
+    multiply(static_cast<const std::byte*>(a), k, blocks, index, static_cast<std::byte*>(c));
   }
 }
 
 template <int kVectors>
 void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks, void* c) {
-  for (int block = 0, count = 0; block < blocks.count; block += count) {
-    // Up to four streams; five or six blocks, as strips have them, in two halves.
-    const int left = blocks.count - block;
-    count = left == 5 || left == 6 ? 3 : std::min(left, 4);
-    const auto multiply = count == 4   ? &MultiplyBlocks<4, kVectors>
-                          : count == 3 ? &MultiplyBlocks<3, kVectors>
-                          : count == 2 ? &MultiplyBlocks<2, kVectors>
-                                       : &MultiplyBlocks<1, kVectors>;
-    multiply(data, a, k, blocks, block, c);
+  switch (data) {
+    case UkernelData::kU8S8:
+      return blocks.pairs ? MultiplyProducts<Bytes<true>, kVectors>(a, k, blocks, c)
+                          : MultiplyProducts<Bytes<false>, kVectors>(a, k, blocks, c);
+    case UkernelData::kBf16:
+      return MultiplyProducts<Halves, kVectors>(a, k, blocks, c);
+    case UkernelData::kF32Bf16:
+      return MultiplyProducts<Floats<hwy::bfloat16_t>, kVectors>(a, k, blocks, c);
+    case UkernelData::kF32:
+      return MultiplyProducts<Floats<float>, kVectors>(a, k, blocks, c);
   }
 }
 

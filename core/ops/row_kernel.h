@@ -11,20 +11,21 @@
 
 namespace attnd {
 
-// Blocks of weights as UkernelShape::data lays out B: [k / interleave, columns, interleave], `columns` one to
+// Blocks of weights as UkernelShape::data lays out B: [groups, k / interleave, columns, interleave], `columns` one to
 // four vectors of f32: 16 of PackedWeights on AVX2, 48 on AVX-512.
 struct RowBlocks {
   const std::byte* first;
   int64_t stride;  // bytes from one block to the next
   int count;
   int columns;
+  int groups = 1;  // parts of a block, one after another, that multiply parts of the row: each has sums of its own
   // kU8S8: no two neighbours' products exceed 16 bits together, as PackedWeights sees to without VNNI.
   bool pairs = false;
 };
 
 // c = a B of every block. Exact for kU8S8, else summed in the order of k. k is a multiple of the interleave.
-void MultiplyRow(UkernelData data, const void* a /* [k] */, int k, const RowBlocks& blocks,
-                 void* c /* [count, columns] */);
+void MultiplyRow(UkernelData data, const void* a /* [groups, k] */, int k, const RowBlocks& blocks,
+                 void* c /* [groups, count, columns] */);
 
 }  // namespace attnd
 

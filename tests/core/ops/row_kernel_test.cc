@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/ops/quantize.h"
 #include "tests/core/ops/on_every_target.h"
 
@@ -24,25 +25,32 @@ double Value(int8_t x) { return x; }
 template <typename A, typename B, typename C, typename DrawA, typename DrawB>
 void ExpectProducts(UkernelData data, bool pairs, const DrawA& draw_a, const DrawB& draw_b) {
   const int interleave = UkernelInterleave(data);
-  for (int count = 1; count <= 9; ++count) {
-    SCOPED_TRACE(count);
-    const int64_t apart = kInputs * kColumns + 32;
-    std::vector<A> a(kInputs);
+  constexpr int kBlock = kInputs * kColumns;
+  for (int products = 1; products <= 20; ++products) {
+    const int groups = products % 2 == 0 ? 2 : 1, count = products / groups;
+    SCOPED_TRACE(absl::StrCat(count, " blocks of ", groups, " groups"));
+    const int64_t apart = groups * kBlock + 32;
+    std::vector<A> a(groups * kInputs);
     for (A& x : a) x = draw_a();
     std::vector<B> b(apart * count);
     for (B& x : b) x = draw_b();
-    std::vector<C> c(count * kColumns, C{-1});
-    const RowBlocks blocks = {reinterpret_cast<const std::byte*>(b.data()), apart * static_cast<int64_t>(sizeof(B)),
-                              count, kColumns, pairs};
+    std::vector<C> c(products * kColumns, C{-1});  // [groups, count, columns]
+    const RowBlocks blocks = {.first = reinterpret_cast<const std::byte*>(b.data()),
+                              .stride = apart * static_cast<int64_t>(sizeof(B)),
+                              .count = count,
+                              .columns = kColumns,
+                              .groups = groups,
+                              .pairs = pairs};
     MultiplyRow(data, a.data(), kInputs, blocks, c.data());
-    for (int n = 0; n < count * kColumns; ++n) {
+    for (int i = 0; i < products * kColumns; ++i) {
+      const int group = i / (count * kColumns), block = i / kColumns % count, n = i % kColumns;
       double sum = 0;
       for (int k = 0; k < kInputs; ++k) {
         const int64_t at =
-            n / kColumns * apart + (k / interleave * kColumns + n % kColumns) * interleave + k % interleave;
-        sum += Value(a[k]) * Value(b[at]);
+            block * apart + group * kBlock + (k / interleave * kColumns + n) * interleave + k % interleave;
+        sum += Value(a[group * kInputs + k]) * Value(b[at]);
       }
-      ASSERT_NEAR(c[n], sum, data == UkernelData::kU8S8 ? 0 : 1e-4) << n;
+      ASSERT_NEAR(c[i], sum, data == UkernelData::kU8S8 ? 0 : 1e-4) << i;
     }
   }
 }
