@@ -126,24 +126,23 @@ def torch_f32(model, cores):
 def openvino_f32(model, cores):
     import openvino
     import torch
-    path = converted(model, ".plain.onnx")
-    if not os.path.exists(path):
-        loaded = torch_model(model)
-        loaded.set_attn_implementation("eager")
+    loaded = torch_model(model)
+    loaded.set_attn_implementation("eager")
 
-        class Hidden(torch.nn.Module):
-            def forward(self, ids, mask, types):
-                return loaded(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
-        ids = torch.ones(2, 16, dtype=torch.long)
-        names = ["input_ids", "attention_mask", "token_type_ids"]
-        torch.onnx.export(Hidden(), (ids, ids, torch.zeros_like(ids)), path, input_names=names, output_names=["h"],
-                          dynamic_axes={k: {0: "b", 1: "s"} for k in names + ["h"]}, opset_version=17, dynamo=False)
-    core = openvino.Core()
-    request = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": cores, "PERFORMANCE_HINT": "LATENCY",
-                                                                "INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    class Hidden(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loaded = loaded
+
+        def forward(self, ids, mask, types):
+            return self.loaded(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
+    ids = torch.ones(2, 16, dtype=torch.long)
+    network = openvino.convert_model(Hidden().eval(), example_input=(ids, ids, torch.zeros_like(ids)))
+    request = openvino.Core().compile_model(network, "CPU", {"INFERENCE_NUM_THREADS": cores, "PERFORMANCE_HINT": "LATENCY",
+                                                             "INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
 
     def call(x, mask):
-        out = request.infer({"input_ids": x, "attention_mask": mask, "token_type_ids": np.zeros_like(x)})
+        out = request.infer([x, mask, np.zeros_like(x)])
         return np.array(list(out.values())[0])
     return call
 
