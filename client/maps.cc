@@ -75,7 +75,8 @@ std::vector<Word> WordsOf(const std::vector<v1::Token>& tokens, const std::strin
     word.end_token = i + 1;
     const size_t begin = tokens[word.begin_token].begin();
     if (!token.special() && begin < token.end() && token.end() <= text.size()) {
-      word.text = text.substr(begin, token.end() - begin);
+      // A decoder's tokens begin with their space.
+      word.text = std::string(absl::StripAsciiWhitespace(absl::string_view(text).substr(begin, token.end() - begin)));
     }
   }
   return words;

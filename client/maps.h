@@ -71,7 +71,8 @@ struct Word {
   int begin_token = 0;
   int end_token = 0;
 };
-// Special tokens are words of their own. Token.begin and .end count bytes of `text`.
+// Special tokens are words of their own; space around a word is not part of it. Token.begin and .end count bytes of
+// `text`.
 std::vector<Word> WordsOf(const std::vector<v1::Token>& tokens, const std::string& text);
 // The first word equal to `wanted`, ASCII case aside, or the token number "#4"; kNotFound lists the words there are.
 absl::StatusOr<Word> FindWord(const std::vector<Word>& words, const std::string& wanted);

@@ -136,6 +136,17 @@ TEST(Words, PiecesJoinAndAreFound) {
   EXPECT_FALSE(FindWord(words, "done").ok());
 }
 
+TEST(Words, AreFoundWithoutTheSpaceOfADecodersTokens) {
+  std::vector<v1::Token> tokens(2);
+  tokens[0].set_end(4);
+  tokens[1].set_begin(4);
+  tokens[1].set_end(9);
+  tokens[1].set_word(1);
+  const auto words = WordsOf(tokens, "Mary John");
+  ASSERT_EQ(words.size(), 2U);
+  EXPECT_EQ(FindWord(words, "john")->begin_token, 1);
+}
+
 TEST(Selection, LayersAndHeads) {
   EXPECT_EQ(*SelectionText("3", "5"), "3:5");
   EXPECT_EQ(*SelectionText("L3", ""), "3:*");
