@@ -4,10 +4,7 @@
 #include <cstring>
 
 // clang-format off: the order of Highway's headers matters
-// Of all files this one gains by AVX-512's VNNI: AddQuads is one instruction there.
-#undef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_ZEN4 | HWY_AVX3_SPR)
-#define HWY_WANT_AVX3_DL
+#define HWY_WANT_AVX3_DL  // its VNNI: AddQuads is one instruction there
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/row_kernel.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -22,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // How far ahead of its loads a stream asks for memory, in bytes: docs/performance.md.
 constexpr int kAhead = 1024;
-HWY_INLINE void FetchAhead(const void* weights) { hwy::Prefetch(static_cast<const std::byte*>(weights) + kAhead); }
+HWY_INLINE void FetchAhead(const std::byte* weights) { hwy::Prefetch(weights + kAhead); }
 
 // sum += the products of four neighbours. kPairs: those of two fit 16 bits, which takes half the instructions.
 template <bool kPairs, class D>
@@ -36,54 +33,40 @@ HWY_INLINE hn::Vec<D> AddQuads(D d, hn::Vec<hn::Repartition<uint8_t, D>> a, hn::
   }
 }
 
-// Where kStreams products of one row by kVectors vectors of columns begin: as many streams of memory.
-template <int kStreams>
-struct Streams {
-  const std::byte* a[kStreams];
-  const std::byte* b[kStreams];
-  std::byte* c[kStreams];
-};
-
-// The sums of all streams stay in registers.
-template <int kStreams, int kVectors, class D>
-struct Sums {
-  HWY_INLINE explicit Sums(D d) {
-    for (auto& of_stream : sums) {
-      for (auto& sum : of_stream) sum = hn::Zero(d);
-    }
-  }
-  HWY_INLINE void Store(D d, const Streams<kStreams>& at) const {
-    for (int s = 0; s < kStreams; ++s) {
-      auto* to = reinterpret_cast<hn::TFromD<D>*>(at.c[s]);
-      for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[s][v], d, to + v * hn::Lanes(d));
-    }
-  }
-  hn::Vec<D> sums[kStreams][kVectors];
-};
-
+// How a type multiplies: the values of kStep neighbours of k in every lane, and a vector of weights added to a sum.
 template <bool kPairs>
 struct Bytes {
+  using Sum = int32_t;
   static constexpr int kStep = 4, kActivationBytes = 1, kWeightBytes = 1;
-  template <int kStreams, int kVectors>
-  static void Multiply(const Streams<kStreams>& at, int k) {
-    const hn::ScalableTag<int32_t> d;
-    const hn::Repartition<uint8_t, decltype(d)> du8;
-    const hn::Repartition<int8_t, decltype(d)> di8;
-    const int64_t bytes = hn::Lanes(di8);
-    Sums<kStreams, kVectors, decltype(d)> sums(d);
-    for (int64_t i = 0; i < k; i += kStep) {
-      for (int s = 0; s < kStreams; ++s) {
-        int32_t quad;
-        std::memcpy(&quad, at.a[s] + i, sizeof(quad));
-        const auto row = hn::BitCast(du8, hn::Set(d, quad));
-        const auto* b = reinterpret_cast<const int8_t*>(at.b[s]) + i / kStep * kVectors * bytes;
-        for (int v = 0; v < kVectors; ++v) {
-          FetchAhead(b + v * bytes);
-          sums.sums[s][v] = AddQuads<kPairs>(d, row, hn::LoadU(di8, b + v * bytes), sums.sums[s][v]);
-        }
-      }
-    }
-    sums.Store(d, at);
+  template <class D>
+  static HWY_INLINE auto Row(D d, const std::byte* a) {
+    int32_t quad;
+    std::memcpy(&quad, a, sizeof(quad));
+    return hn::BitCast(hn::Repartition<uint8_t, D>(), hn::Set(d, quad));
+  }
+  template <class D, class Row>
+  static HWY_INLINE hn::Vec<D> Add(D d, Row row, const std::byte* b, hn::Vec<D> sum) {
+    const hn::Repartition<int8_t, D> d8;
+    return AddQuads<kPairs>(d, row, hn::LoadU(d8, reinterpret_cast<const int8_t*>(b)), sum);
+  }
+};
+
+// bf16 by bf16, whose neighbours of k lie side by side: as their f32 halves, for memory is slower than either.
+struct Halves {
+  using Sum = float;
+  static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
+  template <class D>
+  static HWY_INLINE auto Row(D, const std::byte* a) {
+    int32_t pair;
+    std::memcpy(&pair, a, sizeof(pair));
+    return hn::BitCast(hn::Repartition<hwy::bfloat16_t, D>(), hn::Set(hn::Repartition<int32_t, D>(), pair));
+  }
+  template <class D, class Row>
+  static HWY_INLINE hn::Vec<D> Add(D d, Row row, const std::byte* b, hn::Vec<D> sum) {
+    const hn::Repartition<hwy::bfloat16_t, D> d16;
+    const auto weights = hn::LoadU(d16, reinterpret_cast<const hwy::bfloat16_t*>(b));
+    sum = hn::MulAdd(hn::PromoteEvenTo(d, row), hn::PromoteEvenTo(d, weights), sum);
+    return hn::MulAdd(hn::PromoteOddTo(d, row), hn::PromoteOddTo(d, weights), sum);
   }
 };
 
@@ -98,66 +81,55 @@ HWY_INLINE hn::Vec<D> Weights(D d, const hwy::bfloat16_t* from) {
 
 template <typename T>
 struct Floats {
-  static constexpr int kActivationBytes = 4, kWeightBytes = sizeof(T);
-  template <int kStreams, int kVectors>
-  static void Multiply(const Streams<kStreams>& at, int k) {
-    const hn::ScalableTag<float> d;
-    const int64_t lanes = hn::Lanes(d);
-    Sums<kStreams, kVectors, decltype(d)> sums(d);
-    for (int64_t i = 0; i < k; ++i) {
-      for (int s = 0; s < kStreams; ++s) {
-        const auto row = hn::Set(d, reinterpret_cast<const float*>(at.a[s])[i]);
-        const T* b = reinterpret_cast<const T*>(at.b[s]) + i * kVectors * lanes;
-        for (int v = 0; v < kVectors; ++v) {
-          FetchAhead(b + v * lanes);
-          sums.sums[s][v] = hn::MulAdd(row, Weights(d, b + v * lanes), sums.sums[s][v]);
-        }
-      }
-    }
-    sums.Store(d, at);
+  using Sum = float;
+  static constexpr int kStep = 1, kActivationBytes = 4, kWeightBytes = sizeof(T);
+  template <class D>
+  static HWY_INLINE hn::Vec<D> Row(D d, const std::byte* a) {
+    return hn::Set(d, *reinterpret_cast<const float*>(a));
+  }
+  template <class D, class Row>
+  static HWY_INLINE hn::Vec<D> Add(D d, Row row, const std::byte* b, hn::Vec<D> sum) {
+    return hn::MulAdd(row, Weights(d, reinterpret_cast<const T*>(b)), sum);
   }
 };
 
-// bf16 by bf16, whose neighbours of k lie side by side: as their f32 halves, for memory is slower than either.
-struct Halves {
-  static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
-  template <int kStreams, int kVectors>
-  static void Multiply(const Streams<kStreams>& at, int k) {
-    const hn::ScalableTag<float> d;
-    const hn::Repartition<hwy::bfloat16_t, decltype(d)> d16;
-    const hn::Repartition<int32_t, decltype(d)> d32;
-    const int64_t halves = hn::Lanes(d16);
-    Sums<kStreams, kVectors, decltype(d)> sums(d);
-    for (int64_t i = 0; i < k; i += kStep) {
-      for (int s = 0; s < kStreams; ++s) {
-        int32_t pair;
-        std::memcpy(&pair, at.a[s] + i * kActivationBytes, sizeof(pair));
-        const auto row = hn::BitCast(d16, hn::Set(d32, pair));
-        const auto* b = reinterpret_cast<const hwy::bfloat16_t*>(at.b[s]) + i / kStep * kVectors * halves;
-        for (int v = 0; v < kVectors; ++v) {
-          FetchAhead(b + v * halves);
-          const auto weights = hn::LoadU(d16, b + v * halves);
-          auto& sum = sums.sums[s][v];
-          sum = hn::MulAdd(hn::PromoteEvenTo(d, row), hn::PromoteEvenTo(d, weights), sum);
-          sum = hn::MulAdd(hn::PromoteOddTo(d, row), hn::PromoteOddTo(d, weights), sum);
-        }
-      }
-    }
-    sums.Store(d, at);
-  }
-};
-
-// kStreams of the products from `index` on: those of a block's groups, block after block.
+// kStreams products of kVectors vectors of columns, those of a block's groups, block after block, from `index` on: as
+// many streams of memory. The sums stay in registers, which takes unrolled loops: g++ does not at -O2.
 template <class Type, int kStreams, int kVectors>
-void MultiplyStreams(const std::byte* a, int k, const RowBlocks& blocks, int index, std::byte* c) {
-  Streams<kStreams> at;
+void MultiplyStreams(const std::byte* row, int k, const RowBlocks& blocks, int index, std::byte* out) {
+  using Sum = typename Type::Sum;
+  const hn::ScalableTag<Sum> d;
+  const std::byte* a[kStreams];
+  const std::byte* b[kStreams];
+  Sum* c[kStreams];
+  hn::Vec<decltype(d)> sums[kStreams][kVectors];
+  HWY_UNROLL(4)
   for (int s = 0; s < kStreams; ++s) {
     const int64_t block = (index + s) / blocks.groups, group = (index + s) % blocks.groups;
-    at.a[s] = a + group * k * Type::kActivationBytes;
-    at.b[s] = blocks.first + block * blocks.stride + group * k * blocks.columns * Type::kWeightBytes;
-    at.c[s] = c + (group * blocks.count + block) * blocks.columns * static_cast<int64_t>(sizeof(float));
+    a[s] = row + group * k * Type::kActivationBytes;
+    b[s] = blocks.first + block * blocks.stride + group * k * blocks.columns * Type::kWeightBytes;
+    c[s] = reinterpret_cast<Sum*>(out) + (group * blocks.count + block) * blocks.columns;
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) sums[s][v] = hn::Zero(d);
   }
-  Type::template Multiply<kStreams, kVectors>(at, k);
+  const int64_t lanes = hn::Lanes(d), vector = lanes * Type::kStep * Type::kWeightBytes;  // bytes of kStep rows of B
+  for (int64_t i = 0; i < k; i += Type::kStep) {
+    HWY_UNROLL(4)
+    for (int s = 0; s < kStreams; ++s) {
+      const auto values = Type::Row(d, a[s] + i * Type::kActivationBytes);
+      const std::byte* weights = b[s] + i / Type::kStep * kVectors * vector;
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVectors; ++v) {
+        FetchAhead(weights + v * vector);
+        sums[s][v] = Type::Add(d, values, weights + v * vector, sums[s][v]);
+      }
+    }
+  }
+  HWY_UNROLL(4)
+  for (int s = 0; s < kStreams; ++s) {
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[s][v], d, c[s] + v * lanes);
+  }
 }
 
 template <class Type, int kVectors>

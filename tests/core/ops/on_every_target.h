@@ -7,16 +7,18 @@
 #include <functional>
 
 #include "core/base/cpu.h"
+#define HWY_WANT_AVX3_DL  // some files have it
 #include "hwy/targets.h"
 
 namespace attnd {
 
-// Runs `test` once for each Highway target of this CPU.
+// Runs `test` once for each Highway target of this CPU: with it and those below, for files that do not have it.
 inline void OnEveryTarget(const std::function<void()>& test) {
   GetCpuPath();  // lowers Highway's targets where it must, before they are chosen here
+  const int64_t supported = hwy::SupportedTargets();
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
+    hwy::SetSupportedTargetsForTest(supported & ~(target - 1));  // a better target has a lower bit
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     test();
   }
