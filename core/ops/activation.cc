@@ -9,6 +9,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
+#include "core/ops/exp-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -37,10 +38,10 @@ HWY_INLINE V Erf(D d, V x) {
   return hn::Div(hn::Mul(x, p), q);
 }
 
-// 1 + exp(x). Highway's Exp is garbage above 104, not infinite; what lies beyond the bounds changes no result.
+// 1 + exp(x). What lies beyond the bounds changes no result.
 template <class D, class V>
 HWY_INLINE V OnePlusExp(D d, V x) {
-  return hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Clamp(x, hn::Set(d, -87.0f), hn::Set(d, 87.0f))));
+  return hn::Add(hn::Set(d, 1.0f), FastExp(d, hn::Clamp(x, hn::Set(d, -87.0f), hn::Set(d, 87.0f))));
 }
 
 struct None {
@@ -153,34 +154,66 @@ void Gate(Activation activation, int rows, int columns, const float* HWY_RESTRIC
   });
 }
 
-// The groups are known when this is compiled: what belongs to a row stays in registers.
-template <int kGroups>
-void ScaleGroups(const IntegerTile& t, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
-  const hn::ScalableTag<float> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int r = 0; r < rows; ++r, y += stride) {
-    const int32_t* HWY_RESTRICT sums = t.sums + int64_t{r} * t.sums_stride;
-    hn::Vec<decltype(d)> scales[kGroups], offsets[kGroups];
-    for (int g = 0; g < kGroups; ++g) {
-      scales[g] = hn::Set(d, t.row_scales[g * t.row_stride + r]);
-      offsets[g] = hn::Set(d, t.row_offsets[g * t.row_stride + r]);
-    }
-    for (int c = 0; c < columns; c += lanes) {
-      const size_t n = std::min(lanes, columns - c);
-      auto value = t.accumulate ? Some(d, y + c, n) : hn::Zero(d);
-      for (int g = 0; g < kGroups; ++g) {
-        const auto sum = hn::ConvertTo(d, Some(di, sums + g * t.group_stride + c, n));
-        value = hn::MulAdd(hn::Mul(sum, Some(d, t.weight_scales + g * t.column_stride + c, n)), scales[g], value);
-        value = hn::MulAdd(Some(d, t.weight_sums + g * t.column_stride + c, n), offsets[g], value);
-      }
-      if (static_cast<int>(n) == lanes) {
-        hn::StoreU(value, d, y + c);
-      } else {
-        hn::StoreN(value, d, y + c, n);
-      }
+// Rows that are scaled together.
+constexpr int kScaledRows = 4;
+
+// n values of kRows rows from (row, c) on, which share the loads of what belongs to a column. Rows and groups are known
+// when this is compiled, and unrolled: what belongs to a row stays in registers.
+template <int kGroups, int kRows, class D, class V = hn::Vec<D>>
+HWY_INLINE void ScaleVector(D d, const IntegerTile& t, int row, int c, size_t n, const V* scales /* [rows, groups] */,
+                            const V* offsets /* [rows, groups] */, int64_t stride, float* HWY_RESTRICT y) {
+  const hn::RebindToSigned<D> di;
+  const int32_t* HWY_RESTRICT sums = t.sums + int64_t{row} * t.sums_stride + c;
+  y += row * stride + c;
+  V values[kRows];
+  HWY_UNROLL(kRows)
+  for (int r = 0; r < kRows; ++r) values[r] = t.accumulate ? Some(d, y + r * stride, n) : hn::Zero(d);
+  HWY_UNROLL(kGroups)
+  for (int g = 0; g < kGroups; ++g) {
+    const V weight_scale = Some(d, t.weight_scales + g * t.column_stride + c, n);
+    const V weight_sum = Some(d, t.weight_sums + g * t.column_stride + c, n);
+    HWY_UNROLL(kRows)
+    for (int r = 0; r < kRows; ++r) {
+      const V sum = hn::ConvertTo(d, Some(di, sums + g * t.group_stride + r * t.sums_stride, n));
+      values[r] = hn::MulAdd(hn::Mul(sum, weight_scale), scales[r * kGroups + g], values[r]);
+      values[r] = hn::MulAdd(weight_sum, offsets[r * kGroups + g], values[r]);
     }
   }
+  HWY_UNROLL(kRows)
+  for (int r = 0; r < kRows; ++r) {
+    if (n == hn::Lanes(d)) {
+      hn::StoreU(values[r], d, y + r * stride);
+    } else {
+      hn::StoreN(values[r], d, y + r * stride, n);
+    }
+  }
+}
+
+template <int kGroups, int kRows>
+HWY_INLINE void ScaleSomeRows(const IntegerTile& t, int row, int columns, int64_t stride, float* HWY_RESTRICT y) {
+  const hn::ScalableTag<float> d;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  hn::Vec<decltype(d)> scales[kRows * kGroups], offsets[kRows * kGroups];
+  HWY_UNROLL(kRows)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(kGroups)
+    for (int g = 0; g < kGroups; ++g) {
+      scales[r * kGroups + g] = hn::Set(d, t.row_scales[g * t.row_stride + row + r]);
+      offsets[r * kGroups + g] = hn::Set(d, t.row_offsets[g * t.row_stride + row + r]);
+    }
+  }
+  int c = 0;
+  for (; c + lanes <= columns; c += lanes) {
+    ScaleVector<kGroups, kRows>(d, t, row, c, lanes, scales, offsets, stride, y);
+  }
+  if (c < columns) ScaleVector<kGroups, kRows>(d, t, row, c, columns - c, scales, offsets, stride, y);
+}
+
+template <int kGroups>
+void ScaleGroups(const IntegerTile& t, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
+  int row = 0;
+  for (; row + kScaledRows <= rows; row += kScaledRows) ScaleSomeRows<kGroups, kScaledRows>(t, row, columns, stride, y);
+  for (; row < rows; ++row) ScaleSomeRows<kGroups, 1>(t, row, columns, stride, y);
 }
 
 void Scale(const IntegerTile& t, int rows, int columns, int64_t stride, float* y) {

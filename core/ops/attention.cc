@@ -186,6 +186,7 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
   scratch.query.Reserve(int64_t{block} * head.head_dim);
   scratch.output.Reserve(int64_t{block} * head.value_dim);
   scratch.log_sum_exp.Reserve(block);
+  scratch.inverses.Reserve(block);
 
   KeyRange packed = {0, 0};
   for (int begin = query_begin; begin < query_end; begin += block) {
@@ -222,17 +223,22 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
       scale = 1.0f;
     }
     HideScores(head, range, begin, count, stride, scores);
-    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, 16), stride, scores, scratch.log_sum_exp.data());
+    // Where nobody looks at the probabilities the output is scaled instead.
+    float* log_sum_exp = probabilities == nullptr ? nullptr : scratch.log_sum_exp.data();
+    float* inverses = probabilities == nullptr ? scratch.inverses.data() : nullptr;
+    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, 16), stride, scores, log_sum_exp, inverses);
     if (probabilities != nullptr) {
       const bool whole = part.keys == head.keys;
       const int shown_stride = whole ? stride : ScoreStride(head.keys);
       const float* shown = whole ? scores : Widen(head, range, count, stride, shown_stride, scratch);
-      (*probabilities)(begin, count, shown, shown_stride, scratch.log_sum_exp.data());
+      (*probabilities)(begin, count, shown, shown_stride, log_sum_exp);
     }
     WeighValues(part, rows, stride, scores, scratch.value.data(), scratch.output.data());
     for (int r = 0; r < count; ++r) {
-      std::memcpy(head.output + int64_t{begin + r} * head.output_stride, scratch.output.data() + r * head.value_dim,
-                  head.value_dim * sizeof(float));
+      const float* from = scratch.output.data() + r * head.value_dim;
+      float* to = head.output + int64_t{begin + r} * head.output_stride;
+      const float factor = inverses == nullptr ? 1.0f : inverses[r];
+      for (int c = 0; c < head.value_dim; ++c) to[c] = from[c] * factor;
     }
   }
 }

@@ -42,6 +42,7 @@ struct AttentionScratch {
   AlignedBuffer<float> value;        // [16, value_dim], the last rows, padded
   AlignedBuffer<float> output;       // [64, value_dim]
   AlignedBuffer<float> log_sum_exp;  // [64]
+  AlignedBuffer<float> inverses;     // [64], of the sums that rows nobody looks at are not divided by
   AlignedBuffer<float> wide;         // [64, stride], rows of a windowed head as `probabilities` sees them
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "core/ops/paged_kernels.h"
@@ -140,21 +139,24 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Tile&
   scratch.scores.Reserve(int64_t{rows} * stride);
   scratch.output.Reserve(int64_t{rows} * dim);
   scratch.log_sum_exp.Reserve(rows);
+  scratch.sums.Reserve(rows);
   float* scores = scratch.scores.data();
   float* visible = scores + first_page * kTokens - column0;
   tile.Use(first_page, pages);
   tile.Scores(heads.query + row * heads.query_stride + head * dim, rows, first_page, pages, stride, visible);
   for (int r = 0; r < count; ++r) std::fill(scores + int64_t{r} * stride, visible + int64_t{r} * stride, kHidden);
   Hide(heads, row, count, first_page * kTokens, pages * kTokens, stride, visible);
-  SoftmaxRows(heads.scale, count, (first_page + pages) * kTokens - column0, columns, stride, scores,
-              scratch.log_sum_exp.data());
-  if (probabilities != nullptr) {
-    (*probabilities)(head, row, count, scores, stride, keys, scratch.log_sum_exp.data());
-  }
+  // Where nobody looks at the probabilities the output is scaled instead.
+  float* log_sum_exp = probabilities == nullptr ? nullptr : scratch.log_sum_exp.data();
+  float* inverses = probabilities == nullptr ? scratch.sums.data() : nullptr;
+  SoftmaxRows(heads.scale, count, (first_page + pages) * kTokens - column0, columns, stride, scores, log_sum_exp,
+              inverses);
+  if (probabilities != nullptr) (*probabilities)(head, row, count, scores, stride, keys, log_sum_exp);
   tile.Values(visible, stride, rows, first_page, pages, /*accumulate=*/false, scratch.output.data());
   for (int r = 0; r < count; ++r) {
-    std::memcpy(heads.output + (row + r) * heads.output_stride + head * dim, scratch.output.data() + r * dim,
-                dim * sizeof(float));
+    const float factor = inverses == nullptr ? 1.0f : inverses[r];
+    float* to = heads.output + (row + r) * heads.output_stride + head * dim;
+    for (int c = 0; c < dim; ++c) to[c] = scratch.output[r * dim + c] * factor;
   }
 }
 

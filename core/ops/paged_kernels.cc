@@ -11,7 +11,8 @@
 #define HWY_TARGET_INCLUDE "core/ops/paged_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-#include "hwy/contrib/math/math-inl.h"
+#include "core/ops/exp-inl.h"
+#include "core/ops/fold-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -183,8 +184,8 @@ void OnlineStep(float scale, int rows, int columns, int64_t stride, float* HWY_R
   const auto scales = hn::Set(d, scale);
   for (int r = 0; r < rows; ++r) {
     float* row = scores + r * stride;
-    auto largest = hn::Set(d, kNone);
-    for (int c = 0; c < columns; c += lanes) largest = hn::Max(largest, hn::LoadU(d, row + c));
+    const auto larger = [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, row + c)); };
+    const auto largest = Fold(d, columns, hn::Set(d, kNone), larger, Largest());
     const float maximum = std::max(maxima[r], scale * hn::ReduceMax(d, largest));
     if (maximum == kNone) {
       std::fill(row, row + columns, 0.0f);
@@ -193,7 +194,7 @@ void OnlineStep(float scale, int rows, int columns, int64_t stride, float* HWY_R
     const auto shift = hn::Set(d, maximum);
     auto sum = hn::Zero(d);
     for (int c = 0; c < columns; c += lanes) {
-      const auto e = hn::Exp(d, hn::MulSub(hn::LoadU(d, row + c), scales, shift));
+      const auto e = FastExp(d, hn::MulSub(hn::LoadU(d, row + c), scales, shift));
       hn::StoreU(e, d, row + c);
       sum = hn::Add(sum, e);
     }

@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "core/ops/quantize.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "core/ops/fold-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -20,16 +21,13 @@ void Quantize(const float* HWY_RESTRICT x, int columns, int stride, uint8_t* HWY
   const hn::ScalableTag<float> d;
   const hn::Rebind<uint8_t, decltype(d)> du8;
   const int lanes = static_cast<int>(hn::Lanes(d));
-  auto low = hn::Set(d, x[0]);
-  auto high = low;
-  int c = 0;
-  for (; c + lanes <= columns; c += lanes) {
-    const auto v = hn::LoadU(d, x + c);
-    low = hn::Min(low, v);
-    high = hn::Max(high, v);
-  }
+  const auto first = hn::Set(d, x[0]);
+  auto low = Fold(d, columns, first, [&](auto v, int c) HWY_ATTR { return hn::Min(v, hn::LoadU(d, x + c)); }, Least());
+  auto high =
+      Fold(d, columns, first, [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, x + c)); }, Largest());
+  int c = columns / lanes * lanes;
   if (c < columns) {
-    const auto v = hn::LoadNOr(hn::Set(d, x[0]), d, x + c, columns - c);
+    const auto v = hn::LoadNOr(first, d, x + c, columns - c);
     low = hn::Min(low, v);
     high = hn::Max(high, v);
   }

@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "core/ops/rms_norm.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "core/ops/fold-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -17,20 +18,18 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 void RmsNormRows(const float* x, const float* HWY_RESTRICT weight, float epsilon, int rows, int columns, float* y) {
   const hn::ScalableTag<float> d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
+  const int lanes = static_cast<int>(hn::Lanes(d)), whole = columns / lanes * lanes;
   for (int r = 0; r < rows; ++r, x += columns, y += columns) {
-    auto even = hn::Zero(d), odd = hn::Zero(d);  // two chains: one would wait for its own sums
-    int c = 0;
-    for (; c + 2 * lanes <= columns; c += 2 * lanes) {
-      const auto a = hn::LoadU(d, x + c), b = hn::LoadU(d, x + c + lanes);
-      even = hn::MulAdd(a, a, even);
-      odd = hn::MulAdd(b, b, odd);
-    }
-    float sum = hn::ReduceSum(d, hn::Add(even, odd));
-    for (; c < columns; ++c) sum += x[c] * x[c];
+    const auto add_square = [&](auto sum, int c) HWY_ATTR {
+      const auto v = hn::LoadU(d, x + c);
+      return hn::MulAdd(v, v, sum);
+    };
+    float sum = hn::ReduceSum(d, Fold(d, columns, hn::Zero(d), add_square, Sum()));
+    for (int c = whole; c < columns; ++c) sum += x[c] * x[c];
     const float inverse = 1.0f / std::sqrt(sum / static_cast<float>(columns) + epsilon);
     const auto inverses = hn::Set(d, inverse);
-    for (c = 0; c + lanes <= columns; c += lanes) {
+    int c = 0;
+    for (; c < whole; c += lanes) {
       hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, x + c), inverses), hn::LoadU(d, weight + c)), d, y + c);
     }
     for (; c < columns; ++c) y[c] = x[c] * inverse * weight[c];

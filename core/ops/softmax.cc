@@ -10,7 +10,8 @@
 #define HWY_TARGET_INCLUDE "core/ops/softmax.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-#include "hwy/contrib/math/math-inl.h"
+#include "core/ops/exp-inl.h"
+#include "core/ops/fold-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -19,45 +20,49 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 void Rows(float scale, int rows, int columns, int padded_columns, int stride, float* HWY_RESTRICT x,
-          float* HWY_RESTRICT log_sum_exp) {
+          float* HWY_RESTRICT log_sum_exp, float* HWY_RESTRICT inverse_sums) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   const auto scales = hn::Set(d, scale);
   for (int r = 0; r < rows; ++r, x += stride) {
-    auto maxima = hn::Set(d, kNone);
-    int c = 0;
-    for (; c + lanes <= columns; c += lanes) maxima = hn::Max(maxima, hn::Mul(hn::LoadU(d, x + c), scales));
+    const auto larger = [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, x + c)); };
+    auto maxima = Fold(d, columns, hn::Set(d, kNone), larger, Largest());
+    int c = columns / lanes * lanes;
     if (c < columns) {
-      const auto tail = hn::LoadNOr(hn::Set(d, kNone), d, x + c, columns - c);
-      maxima = hn::Max(maxima, hn::Mul(tail, scales));
+      maxima = hn::Max(maxima, hn::LoadNOr(hn::Set(d, kNone), d, x + c, columns - c));
     }
-    const float maximum = hn::ReduceMax(d, maxima);
+    const float maximum = scale * hn::ReduceMax(d, maxima);
     if (maximum == kNone) {
       std::fill(x, x + padded_columns, 0.0f);
-      log_sum_exp[r] = kNone;
+      if (log_sum_exp != nullptr) log_sum_exp[r] = kNone;
+      if (inverse_sums != nullptr) inverse_sums[r] = 0;
       continue;
     }
     const auto shift = hn::Set(d, maximum);
     auto sums = hn::Zero(d);
     for (c = 0; c + lanes <= columns; c += lanes) {
-      const auto e = hn::Exp(d, hn::MulSub(hn::LoadU(d, x + c), scales, shift));
+      const auto e = FastExp(d, hn::MulSub(hn::LoadU(d, x + c), scales, shift));
       hn::StoreU(e, d, x + c);
       sums = hn::Add(sums, e);
     }
     if (c < columns) {
       const size_t n = columns - c;
       const auto e =
-          hn::IfThenElseZero(hn::FirstN(d, n), hn::Exp(d, hn::MulSub(hn::LoadN(d, x + c, n), scales, shift)));
+          hn::IfThenElseZero(hn::FirstN(d, n), FastExp(d, hn::MulSub(hn::LoadN(d, x + c, n), scales, shift)));
       hn::StoreN(e, d, x + c, n);
       sums = hn::Add(sums, e);
     }
     const float sum = hn::ReduceSum(d, sums);
-    const auto inverse = hn::Set(d, 1.0f / sum);
-    for (c = 0; c + lanes <= columns; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, x + c), inverse), d, x + c);
-    for (; c < columns; ++c) x[c] /= sum;
+    if (inverse_sums != nullptr) {
+      inverse_sums[r] = 1.0f / sum;
+    } else {
+      const auto inverse = hn::Set(d, 1.0f / sum);
+      for (c = 0; c + lanes <= columns; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, x + c), inverse), d, x + c);
+      for (; c < columns; ++c) x[c] /= sum;
+    }
     std::fill(x + columns, x + padded_columns, 0.0f);
-    log_sum_exp[r] = maximum + std::log(sum);
+    if (log_sum_exp != nullptr) log_sum_exp[r] = maximum + std::log(sum);
   }
 }
 
@@ -70,8 +75,9 @@ namespace attnd {
 
 HWY_EXPORT(Rows);
 
-void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp) {
-  HWY_DYNAMIC_DISPATCH(Rows)(scale, rows, columns, padded_columns, stride, x, log_sum_exp);
+void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp,
+                 float* inverse_sums) {
+  HWY_DYNAMIC_DISPATCH(Rows)(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums);
 }
 
 }  // namespace attnd

@@ -14,9 +14,10 @@ constexpr int ScoreStride(int keys) {
 
 // Each row becomes softmax(scale * x), scale > 0; columns [columns, padded_columns) become 0. Scores of -infinity get
 // probability 0; a row of nothing else becomes all 0. log_sum_exp[r] = log(sum(exp(scale * x))), -infinity for such a
-// row.
+// row; null: not wanted. With `inverse_sums` rows are left unscaled: row r times inverse_sums[r] is the softmax, which
+// is cheaper to apply to the product of rows and values, narrower than the rows.
 void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x /* [rows, stride] */,
-                 float* log_sum_exp /* [rows] */);
+                 float* log_sum_exp /* [rows] */, float* inverse_sums /* [rows] */ = nullptr);
 
 }  // namespace attnd
 

@@ -137,6 +137,14 @@ TEST(SoftmaxTest, IsItsDefinitionAndHiddenRowsAreZero) {
         }
       }
       EXPECT_EQ(log_sum_exp[2], kHidden);
+      // Unscaled, the same but for the factor; nobody asks for the logarithms.
+      std::vector<float> unscaled = before, inverse_sums(rows);
+      SoftmaxRows(0.3f, rows, columns, padded, stride, unscaled.data(), nullptr, inverse_sums.data());
+      for (int r = 0; r < rows; ++r) {
+        for (int c = 0; c < padded; ++c) {
+          EXPECT_NEAR(unscaled[r * stride + c] * inverse_sums[r], x[r * stride + c], 1e-7);
+        }
+      }
     }
   });
 }
