@@ -4,17 +4,14 @@
 #define ATTND_SERVER_BATCHING_BATCH_QUEUE_H_
 
 #include <cstdint>
-#include <deque>
-#include <list>
 #include <utility>
 #include <vector>
 
 #include "absl/container/btree_set.h"
-#include "absl/container/flat_hash_map.h"
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/engine/fair_queue.h"
 #include "server/batching/item.h"
 
 namespace attnd {
@@ -41,12 +38,11 @@ struct QueueStats {
 // - tokens and requests never exceed the limits;
 // - items of one connection come out in the order they went in;
 // - an item whose deadline has passed never comes out runnable, and the first such deadline is known at any time;
-// - connections are served by deficit round robin, weighted, counted in tokens: in each round a connection takes its
-//   weight x quantum_tokens, so an item of t tokens at the head of its connection is at most ceil(t / quantum) rounds
-//   away, however much the others have queued.
+// - connections are served by deficit round robin, weighted, counted in tokens (core/engine/fair_queue.h): however much
+//   the others have queued, an item of t tokens at the head of its connection is at most ceil(t / quantum) rounds away.
 class BatchQueue {
  public:
-  explicit BatchQueue(const QueueOptions& options) : options_(options) {}
+  explicit BatchQueue(const QueueOptions& options) : options_(options), queue_(options.quantum_tokens) {}
 
   // Takes all of the call's items or none. kResourceExhausted: no room now, naming the limit; kInvalidArgument: more
   // than the queue ever holds; kDeadlineExceeded: too late already.
@@ -69,31 +65,16 @@ class BatchQueue {
   // Takes everything out.
   void Clear(std::vector<QueueItem*>& dropped);
 
-  bool empty() const { return requests_ == 0; }
+  bool empty() const { return queue_.empty(); }
   QueueStats Stats(absl::Time now) const;
 
  private:
-  struct Connection {
-    uint64_t key;
-    int weight;
-    int64_t deficit = 0;   // tokens it may still take in this turn
-    bool in_turn = false;  // whether the turn's quantum has been granted
-    std::deque<QueueItem*> items;
-  };
-  using Ring = std::list<Connection>;
-
-  void Remove(const QueueItem& item);  // counts it out
-  // Takes out what is chosen of a connection's items, in one pass over them.
-  void TakeOut(uint64_t connection, absl::FunctionRef<bool(const QueueItem&)> chosen, std::vector<QueueItem*>& taken);
-  void Erase(Ring::iterator connection);
+  void Leave(QueueItem* item, std::vector<QueueItem*>& to);  // it has been taken out of queue_
   absl::Time OldestQueuedAt() const;
 
   const QueueOptions options_;
-  Ring ring_;  // connections with waiting items; the front one has the turn
-  absl::flat_hash_map<uint64_t, Ring::iterator> connections_;
+  FairQueue<QueueItem> queue_;                                     // by connection
   absl::btree_set<std::pair<absl::Time, CallTicket*>> deadlines_;  // of calls with waiting items
-  int64_t tokens_ = 0;
-  int64_t requests_ = 0;
 };
 
 }  // namespace attnd
