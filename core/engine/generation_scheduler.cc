@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -15,8 +16,7 @@ absl::Status GenerationScheduler::Check(int tokens) const {
 }
 
 void GenerationScheduler::Add(ScheduledSequence* sequence) {
-  waiting_.push_back(sequence);
-  waiting_tokens_ += sequence->pending();
+  waiting_.Add(sequence->client, sequence, sequence->pending());
 }
 
 int GenerationScheduler::running() const {
@@ -24,13 +24,20 @@ int GenerationScheduler::running() const {
       std::count_if(running_.begin(), running_.end(), [](const ScheduledSequence* s) { return !s->paused; }));
 }
 
+int GenerationScheduler::Running(uint64_t client) const {
+  return static_cast<int>(std::count_if(running_.begin(), running_.end(), [client](const ScheduledSequence* s) {
+    return !s->paused && s->client == client;
+  }));
+}
+
 void GenerationScheduler::Remove(ScheduledSequence* sequence) {
   cache_.Release(sequence->pages);
   if (sequence->running) {
     std::erase(running_, sequence);
     sequence->running = false;
-  } else if (std::erase(waiting_, sequence) > 0) {
-    waiting_tokens_ -= sequence->pending();
+  } else {
+    waiting_.TakeOut(
+        sequence->client, [sequence](const ScheduledSequence& s) { return &s == sequence; }, [](ScheduledSequence*) {});
   }
 }
 
@@ -40,57 +47,116 @@ ScheduledSequence* GenerationScheduler::LastPaused() const {
   return last == running_.rend() ? nullptr : *last;
 }
 
+ScheduledSequence* GenerationScheduler::Yielding() const {
+  absl::flat_hash_map<uint64_t, int> counts;
+  for (const ScheduledSequence* sequence : running_) {
+    if (!sequence->paused) ++counts[sequence->client];
+  }
+  ScheduledSequence* last = nullptr;
+  bool first = true;  // which stays, whatever its client has
+  for (ScheduledSequence* sequence : running_) {
+    if (sequence->paused || std::exchange(first, false)) continue;
+    if (last == nullptr || counts[sequence->client] >= counts[last->client]) last = sequence;
+  }
+  return last;
+}
+
 void GenerationScheduler::Preempt(ScheduledSequence* sequence) {
   cache_.Release(sequence->pages);
   std::erase(running_, sequence);
   sequence->running = false;
   std::erase_if(plan_, [&](const ScheduledWork& work) { return work.sequence == sequence; });
-  // Those admitted last go first, so the waiting ones stay in the order they came.
-  waiting_.push_front(sequence);
-  waiting_tokens_ += sequence->pending();
+  // The last ones of a client go first, so that those that wait stay in the order they came.
+  waiting_.AddFirst(sequence->client, sequence, sequence->pending());
   ++sequence->preemptions;
   ++preemptions_;
 }
 
-// Pages for `tokens` tokens of a running sequence, taken from paused ones or those admitted after it where there are
-// none. False: it was itself the last one, and is preempted.
+// Pages for `tokens` tokens of a running sequence, taken from others where there are none. False: it was itself the one
+// to yield, and is preempted.
 bool GenerationScheduler::MakeRoom(ScheduledSequence* sequence, int tokens) {
   while (!cache_.Reserve(tokens, sequence->pages)) {
-    ScheduledSequence* paused = LastPaused();
-    ScheduledSequence* last = paused != nullptr ? paused : running_.back();
-    Preempt(last);
-    if (last == sequence) return false;
+    ScheduledSequence* other = LastPaused();
+    if (other == nullptr) other = Yielding();
+    if (other == nullptr) other = sequence;  // alone, with more tokens than Check allows
+    Preempt(other);
+    if (other == sequence) return false;
   }
   return true;
 }
 
-bool GenerationScheduler::Chunk(ScheduledSequence* sequence, int& budget) {
-  const int count = std::min({sequence->pending(), budget, sequence->chunk_tokens});
+ScheduledWork* GenerationScheduler::Planned(const ScheduledSequence* sequence) {
+  const auto found =
+      std::find_if(plan_.begin(), plan_.end(), [sequence](const ScheduledWork& w) { return w.sequence == sequence; });
+  return found == plan_.end() ? nullptr : &*found;
+}
+
+// Up to `most` rows more of a sequence, which may have some in the plan already. False: it was preempted.
+bool GenerationScheduler::Chunk(ScheduledSequence* sequence, int most, int& budget) {
+  const int planned = Planned(sequence) == nullptr ? 0 : Planned(sequence)->count;
+  const int count = std::min({std::min(sequence->pending(), sequence->chunk_tokens) - planned, budget, most});
+  if (count <= 0) return true;
   const int begin = sequence->pages.stored;
-  if (!MakeRoom(sequence, begin + count)) return false;
-  plan_.push_back({sequence, begin, count});
+  if (!MakeRoom(sequence, begin + planned + count)) return false;
+  if (planned > 0) {
+    Planned(sequence)->count += count;
+  } else {
+    plan_.push_back({sequence, begin, count});
+  }
   budget -= count;
   return true;
 }
 
-void GenerationScheduler::PlanRunning(bool decoding, int& budget) {
+bool GenerationScheduler::ChunkOfPrompt(ScheduledSequence* sequence, int limit, int& budget) {
+  const int before = budget;
+  const bool runs = Chunk(sequence, limit - prompt_rows_[sequence->client], budget);
+  prompt_rows_[sequence->client] += before - budget;
+  return runs;
+}
+
+void GenerationScheduler::PlanDecoding(int& budget) {
   const std::vector<ScheduledSequence*> running = running_;  // preemption takes sequences out
   for (ScheduledSequence* sequence : running) {
-    if (budget == 0) return;
     if (!sequence->running || sequence->paused) continue;
     assert(sequence->pending() > 0);
-    if ((sequence->pending() == 1) == decoding) Chunk(sequence, budget);
+    if (sequence->pending() == 1) Chunk(sequence, 1, budget);
   }
+}
+
+void GenerationScheduler::FindPromptClients() {
+  prompt_rows_.clear();
+  for (const ScheduledSequence* sequence : running_) {
+    if (!sequence->paused && sequence->pending() > 1) prompt_rows_[sequence->client] = 0;
+  }
+  waiting_.ForEachClient([](const ScheduledSequence& s) { return !s.paused; },
+                         [this](uint64_t client, const ScheduledSequence&) { prompt_rows_[client] = 0; });
+}
+
+void GenerationScheduler::PlanPrompts(int limit, int& budget) {
+  const std::vector<ScheduledSequence*> running = running_;
+  for (ScheduledSequence* sequence : running) {
+    if (!sequence->running || sequence->paused) continue;
+    if (sequence->pending() > 1) ChunkOfPrompt(sequence, limit, budget);
+  }
+}
+
+int GenerationScheduler::PagesAwaited() const {
+  int pages = 0;
+  for (const ScheduledSequence* sequence : running_) {
+    const int whole = KvCache::PagesFor(static_cast<int>(sequence->ids.size()) + 1);
+    if (!sequence->paused) pages += std::max(1, whole - static_cast<int>(sequence->pages.table.size()));
+  }
+  return pages;
 }
 
 // Whether there are pages for a sequence that waits; then it has those that are known already.
 bool GenerationScheduler::AdmitOne(ScheduledSequence* sequence) {
   const auto may_share = absl::MakeConstSpan(sequence->ids).subspan(0, static_cast<size_t>(sequence->share_tokens));
   const int shared = cache_.Share(may_share, sequence->pages);
-  // The whole of it must fit now, and leave a page for each that runs: else it would soon be thrown out again.
+  // The whole of it must fit now, and leave what others need for theirs: else one would soon be thrown out again.
   const int needed =
       KvCache::PagesFor(static_cast<int>(sequence->ids.size()) + 1) - static_cast<int>(sequence->pages.table.size());
-  for (const int reserve = running(); needed + reserve > cache_.available();) {
+  for (const int reserve = PagesAwaited(); needed + reserve > cache_.available();) {
     ScheduledSequence* paused = LastPaused();
     if (paused == nullptr) {
       cache_.Release(sequence->pages);
@@ -104,33 +170,39 @@ bool GenerationScheduler::AdmitOne(ScheduledSequence* sequence) {
   return true;
 }
 
-void GenerationScheduler::Admit(int& budget) {
-  int admitted = running();
-  if (budget == 0 || admitted >= options_.max_sequences) return;
-  std::vector<ScheduledSequence*> waiting;
-  for (ScheduledSequence* sequence : waiting_) {
-    if (!sequence->paused) waiting.push_back(sequence);
-  }
-  for (ScheduledSequence* sequence : waiting) {
-    if (budget == 0 || admitted >= options_.max_sequences) return;
-    const int64_t tokens = sequence->pending();
-    if (!AdmitOne(sequence)) return;
-    std::erase(waiting_, sequence);
-    waiting_tokens_ -= tokens;
-    running_.push_back(sequence);
+void GenerationScheduler::Admit(int limit, int& budget) {
+  while (budget > 0) {
+    const bool full = running() >= options_.max_sequences;
+    ScheduledSequence* yielding = full ? Yielding() : nullptr;
+    if (full && (yielding == nullptr || Running(yielding->client) < 2)) return;
+    ScheduledSequence* sequence =
+        waiting_.Next([&](uint64_t client) { return prompt_rows_[client] < limit && (!full || Running(client) == 0); },
+                      [](const ScheduledSequence& s) { return !s.paused; });
+    if (sequence == nullptr || !AdmitOne(sequence)) return;
+    waiting_.Take(sequence);
+    if (full) Preempt(yielding);
+    if (sequence->number < 0) sequence->number = admitted_++;
+    const auto after = std::find_if(running_.begin(), running_.end(),
+                                    [&](const ScheduledSequence* s) { return s->number > sequence->number; });
+    running_.insert(after, sequence);
     sequence->running = true;
-    ++admitted;
-    if (!Chunk(sequence, budget)) return;
+    if (!ChunkOfPrompt(sequence, limit, budget)) return;
   }
 }
 
 const std::vector<ScheduledWork>& GenerationScheduler::Plan() {
   plan_.clear();
   int budget = options_.step_tokens;
-  PlanRunning(/*decoding=*/true, budget);
+  PlanDecoding(budget);
   if (!plan_.empty()) budget = std::min(budget, options_.prompt_tokens_beside_decoding);
-  PlanRunning(/*decoding=*/false, budget);
-  Admit(budget);
+  FindPromptClients();
+  if (prompt_rows_.empty()) return plan_;
+  // Everybody's share, then what is left of it.
+  const int share = std::max(1, budget / static_cast<int>(prompt_rows_.size()));
+  for (const int limit : {share, options_.step_tokens}) {
+    PlanPrompts(limit, budget);
+    Admit(limit, budget);
+  }
   return plan_;
 }
 

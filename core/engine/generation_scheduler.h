@@ -4,10 +4,11 @@
 #define ATTND_CORE_ENGINE_GENERATION_SCHEDULER_H_
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "core/engine/fair_queue.h"
 #include "core/engine/kv_cache.h"
 
 namespace attnd {
@@ -16,7 +17,8 @@ struct SchedulerOptions {
   int max_sequences = 64;  // admitted at once: each costs a row of a step, and pages
   int step_tokens = 512;   // rows of a step: larger ones are no faster from some hundreds on
   int prompt_tokens_beside_decoding =
-      64;  // rows of prompts in a step that also decodes: what a token waits for at most
+      64;                        // rows of prompts in a step that also decodes: what a token waits for at most
+  int64_t quantum_tokens = 128;  // what a client may have admitted before the next one's turn. Smaller is fairer
 };
 
 // A sequence as the scheduler sees it. The owner appends to `ids` only between steps.
@@ -25,12 +27,14 @@ struct ScheduledSequence {
   std::vector<int32_t> ids;    // prompt, then answer
   int chunk_tokens = 1 << 30;  // most rows of a step
   void* owner = nullptr;       // the owner's, untouched here
+  uint64_t client = 0;         // whose it is: clients are served fairly against each other
   int share_tokens = 1 << 30;  // of their beginning, those that may be taken over where they are stored, not computed
   bool paused = false;         // nothing of it is computed; changed between steps
 
   // The scheduler's.
   KvCache::Sequence pages;
   bool running = false;
+  int64_t number = -1;    // in the order of first admissions; -1: never was
   int shared_tokens = 0;  // taken over when it was first admitted
   int preemptions = 0;
 
@@ -43,13 +47,25 @@ struct ScheduledWork {
   int begin, count;
 };
 
-// First come, first served. Sequences that decode go first in every step; prompts share what is left of it. Where pages
-// run out, a paused sequence, or else the one admitted last, gives its own back and is computed again later, so that
-// the first that is not paused always finishes. Paused ones do not count as admitted. Pure: no clock, no threads, no
-// model. Used by one thread; the cache must outlive it.
+// Fair between clients, first come, first served within each:
+// - Waiting ones are admitted by deficit round robin, counted in tokens to compute (fair_queue.h). The one whose turn
+// it
+//   is waits for its pages, and nobody overtakes it.
+// - Where all places are taken, a client that has none takes one of the client that has most and more than one.
+// - Sequences that decode go first in every step. What is left for prompts is shared evenly by the clients that have
+//   some, running or waiting; rows that a client does not need go to the others, first come first.
+// - Where pages run out, a paused sequence, or else the last one of the client that has most running, gives its own
+//   back, is the next one of its client, and is computed again later.
+//
+// Of the running ones that are not paused, the one that was first admitted before the others is never made to give
+// anything back, and a sequence keeps its number when it comes again: so each one that is not paused finishes.
+//
+// Paused ones do not count as admitted. Pure: no clock, no threads, no model. Used by one thread; the cache must
+// outlive it.
 class GenerationScheduler {
  public:
-  GenerationScheduler(const SchedulerOptions& options, KvCache& cache) : options_(options), cache_(cache) {}
+  GenerationScheduler(const SchedulerOptions& options, KvCache& cache)
+      : options_(options), cache_(cache), waiting_(options.quantum_tokens) {}
 
   // kInvalidArgument when a sequence of `tokens` in all could never have enough pages.
   absl::Status Check(int tokens) const;
@@ -65,7 +81,7 @@ class GenerationScheduler {
 
   int running() const;  // admitted and not paused
   int waiting() const { return static_cast<int>(waiting_.size()); }
-  int64_t waiting_tokens() const { return waiting_tokens_; }
+  int64_t waiting_tokens() const { return waiting_.tokens(); }
   int64_t preemptions() const { return preemptions_; }        // since the start
   int64_t prefix_queries() const { return prefix_queries_; }  // tokens looked for among the stored, since the start
   int64_t prefix_hits() const { return prefix_hits_; }        // of them: taken over
@@ -73,18 +89,28 @@ class GenerationScheduler {
  private:
   bool MakeRoom(ScheduledSequence* sequence, int tokens);
   ScheduledSequence* LastPaused() const;  // that runs; null: none does
+  // Whose place or pages others may take where none is paused; null: nobody's.
+  ScheduledSequence* Yielding() const;
+  int Running(uint64_t client) const;  // admitted and not paused
   void Preempt(ScheduledSequence* sequence);
-  void PlanRunning(bool decoding, int& budget);
-  void Admit(int& budget);
+  void PlanDecoding(int& budget);
+  void FindPromptClients();
+  // Prompts of those that run, and of those that come: until their client has `limit` rows.
+  void PlanPrompts(int limit, int& budget);
+  void Admit(int limit, int& budget);
+  int PagesAwaited() const;  // by the running: what their prompts still need, or one for what they generate
   bool AdmitOne(ScheduledSequence* sequence);
-  bool Chunk(ScheduledSequence* sequence, int& budget);
+  ScheduledWork* Planned(const ScheduledSequence* sequence);  // null: nothing of it yet
+  bool ChunkOfPrompt(ScheduledSequence* sequence, int limit, int& budget);
+  bool Chunk(ScheduledSequence* sequence, int most, int& budget);
 
   const SchedulerOptions options_;
   KvCache& cache_;
-  std::deque<ScheduledSequence*> waiting_;
-  std::vector<ScheduledSequence*> running_;  // in the order of admission
+  FairQueue<ScheduledSequence> waiting_;
+  std::vector<ScheduledSequence*> running_;  // in the order of their numbers
   std::vector<ScheduledWork> plan_;
-  int64_t waiting_tokens_ = 0;
+  absl::flat_hash_map<uint64_t, int> prompt_rows_;  // of this step, by client that has prompts
+  int64_t admitted_ = 0;                            // the next number
   int64_t preemptions_ = 0, prefix_queries_ = 0, prefix_hits_ = 0;
 };
 

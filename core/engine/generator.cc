@@ -40,9 +40,10 @@ absl::Status Generator::Check(const GenerationRequest& request) const {
   return scheduler_.Check(static_cast<int>(std::min<int64_t>(context_, tokens)));
 }
 
-absl::Status Generator::Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener) {
+absl::Status Generator::Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener,
+                               uint64_t client) {
   std::vector<Generation> one;
-  one.push_back({std::move(request), std::move(listener)});
+  one.push_back({std::move(request), std::move(listener), client});
   return SubmitAll(std::move(one), /*after_first=*/false);
 }
 
@@ -52,6 +53,7 @@ absl::Status Generator::SubmitAll(std::vector<Generation> answers, bool after_fi
   int64_t tokens = 0;
   for (Generation& answer : answers) {
     auto active = std::make_unique<Active>(std::move(answer.request), std::move(answer.listener), tokenizer_);
+    active->sequence.client = answer.client;
     active->end_ids = active->request.stop_ids;
     if (!active->request.ignore_eos) {
       const std::vector<int32_t>& eos = decoder_.config().eos_ids;

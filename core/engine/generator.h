@@ -49,10 +49,11 @@ struct GeneratorStats {
   int64_t waiting_tokens = 0;
 };
 
-// One answer that is wanted, and who gets it.
+// One answer that is wanted, who gets it, and on whose account: clients are served fairly against each other.
 struct Generation {
   GenerationRequest request;
   std::shared_ptr<GenerationListener> listener;
+  uint64_t client = 0;
 };
 
 // Submit, Wake, Stop and Stats may be called by any thread; Run by one.
@@ -66,7 +67,7 @@ class Generator {
   absl::Status Check(const GenerationRequest& request) const;
   // Never blocks: kResourceExhausted when too many wait already, kUnavailable after Stop. The request has passed Check.
   // The listener's OnEnd is called exactly when this returned OK.
-  absl::Status Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener);
+  absl::Status Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener, uint64_t client = 0);
   // The same for several, all or none. With `after_first` the others, whose prompts begin as the first one's does,
   // begin when that one has read its prompt, and take its pages over.
   absl::Status SubmitAll(std::vector<Generation> answers, bool after_first);

@@ -93,7 +93,7 @@ absl::Status GenerationJob::Start(std::vector<GenerationRequest> requests, bool 
   std::vector<Generation> generations;
   for (GenerationRequest& request : requests) {
     answers_.push_back(std::make_shared<Answer>(*this, static_cast<int>(answers_.size())));
-    generations.push_back({std::move(request), answers_.back()});
+    generations.push_back({std::move(request), answers_.back(), origin_.connection});
   }
   texts_ = static_cast<int64_t>(answers_.size());
   EndValidate();

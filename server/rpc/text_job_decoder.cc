@@ -90,7 +90,7 @@ absl::Status TextJob::SubmitToDecoder() {
   for (TextSequence& sequence : sequences_) {
     auto reading = std::make_shared<Reading>(*this, sequence);
     GenerationRequest request = reading->Request();
-    readings.push_back({std::move(request), std::move(reading)});
+    readings.push_back({std::move(request), std::move(reading), origin_.connection});
   }
   return model_->decoder->generator().SubmitAll(std::move(readings), /*after_first=*/false);
 }

@@ -144,6 +144,26 @@ class GenerateTest(unittest.TestCase):
         harness.until(lambda: self.server.metric("attnd_generation_tokens_total") == made + 3, "the tokens of one alone are counted")
         idle.cancel()
 
+    def test_a_flood_does_not_keep_another_connection_waiting(self):
+        def finished():
+            return self.server.metric("attnd_generations_finished_total", model="smollm2")
+
+        def request(text, **options):
+            return generation_pb2.GenerateRequest(model="smollm2", text=text, options=Options(ignore_eos=True, **options))
+
+        flood, other = self.server.stub(), self.server.stub()
+        calls = [flood.Generate(request(f"{i} stories about rain in Spain: ", max_tokens=100, n=2), timeout=300) for i in range(95)]
+        for call in calls:
+            self.addCleanup(call.cancel)
+        harness.until(lambda: self.server.metric("attnd_generations_waiting") >= 90, "most of the flood waits")
+        before = finished()
+        self.assertEqual(len(Answer(other.Generate(request("Hello", max_tokens=4), timeout=300)).ids()), 4)
+        # First come, first served, it would have come after those of the 95 that are not among the 64 that run at once.
+        self.assertLess(finished() - before, 20)
+        self.assertGreater(self.server.metric("attnd_generations_waiting"), 50)
+        for call in calls:
+            call.cancel()
+
     def test_refusals(self):
         def refused(call, code, words):
             with self.assertRaises(grpc.RpcError) as caught:

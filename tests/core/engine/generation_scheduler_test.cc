@@ -3,30 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <vector>
+
+#include "tests/core/engine/scheduler_testing.h"
 
 namespace attnd {
 namespace {
-
-std::unique_ptr<ScheduledSequence> Sequence(int tokens, int32_t first) {
-  auto sequence = std::make_unique<ScheduledSequence>();
-  for (int i = 0; i < tokens; ++i) sequence->ids.push_back(first + i);
-  return sequence;
-}
-
-// Runs a step and appends a token where one comes out. Returns rows of the step.
-int Step(GenerationScheduler& scheduler) {
-  const std::vector<ScheduledWork> plan = scheduler.Plan();
-  int rows = 0;
-  scheduler.Done();
-  for (const ScheduledWork& work : plan) {
-    rows += work.count;
-    if (work.begin + work.count == static_cast<int>(work.sequence->ids.size())) work.sequence->ids.push_back(7);
-  }
-  return rows;
-}
 
 TEST(GenerationSchedulerTest, LongPromptsComeInChunksBesideDecoding) {
   KvCache cache(200);
@@ -126,8 +112,9 @@ TEST(GenerationSchedulerTest, ThePausedGiveTheirPagesAndTheirPlace) {
   EXPECT_EQ(scheduler.waiting_tokens(), 0);
 }
 
-// Random arrivals, lengths, cancels, pauses and pool sizes with a model that needs no time: everything that is not
-// cancelled finishes, in bounded steps; nobody starves; pages add up after every step.
+// Random arrivals, clients, lengths, cancels, pauses and pool sizes with a model that needs no time: everything that is
+// not cancelled finishes, once, in bounded steps; nobody starves; the first that runs goes on; pages add up after every
+// step; those of a client that never pause come in order.
 TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
   for (uint32_t seed = 0; seed < 60; ++seed) {
     std::mt19937 random(seed);
@@ -138,10 +125,10 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
     GenerationScheduler scheduler(options, cache);
     struct Life {
       std::unique_ptr<ScheduledSequence> sequence;
-      size_t end;       // tokens in all
-      int decoded = 0;  // steps that gave it a token
+      size_t end;  // tokens in all
     };
-    std::vector<Life> lives;
+    std::vector<Life> lives;  // in the order of arrival
+    const int clients = 1 + pick(4);
     int left = 60, finished = 0, cancelled = 0;
     for (int step = 0; left > 0 || !lives.empty(); ++step) {
       ASSERT_LT(step, 200000) << "seed " << seed;
@@ -151,6 +138,7 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
         Life life{Sequence(prompt, pick(2) * 500), static_cast<size_t>(prompt + 1 + pick(std::min(most - prompt, 60)))};
         if (pick(4) == 0) life.sequence->share_tokens = pick(40);
         life.sequence->chunk_tokens = 1 + pick(80);
+        life.sequence->client = pick(clients);
         ASSERT_TRUE(scheduler.Check(static_cast<int>(life.end)).ok());
         scheduler.Add(life.sequence.get());
         lives.push_back(std::move(life));
@@ -165,17 +153,32 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
       const bool pausing = seed % 2 == 1;
       if (pausing && !lives.empty()) lives[pick(static_cast<int>(lives.size()))].sequence->paused = pick(2) == 0;
       const bool idle = std::all_of(lives.begin(), lives.end(), [](const Life& l) { return l.sequence->paused; });
+      const ScheduledSequence* first = nullptr;
+      for (const Life& life : lives) {
+        const ScheduledSequence* of = life.sequence.get();
+        if (of->running && !of->paused && (first == nullptr || of->number < first->number)) first = of;
+      }
+      const int preemptions = first == nullptr ? 0 : first->preemptions;
       const std::vector<ScheduledWork> plan = scheduler.Plan();
+      ASSERT_TRUE(first == nullptr || (first->running && first->preemptions == preemptions)) << "seed " << seed;
       ASSERT_EQ(plan.empty(), idle) << "seed " << seed << " step " << step;
-      int rows = 0, decoding = 0;
+      std::map<uint64_t, bool> waits;  // some of the client that were never admitted
+      for (const Life& life : lives) {
+        bool& before = waits[life.sequence->client];
+        ASSERT_TRUE(pausing || !before || life.sequence->number < 0) << "seed " << seed << ": overtaken by its own";
+        before |= life.sequence->number < 0;
+      }
+      int rows = 0;
+      std::set<const ScheduledSequence*> planned;
       for (const ScheduledWork& work : plan) {
+        ASSERT_TRUE(planned.insert(work.sequence).second);
+        ASSERT_TRUE(work.sequence->running);
         ASSERT_EQ(work.begin, work.sequence->pages.stored);
         ASSERT_GT(work.count, 0);
         ASSERT_FALSE(work.sequence->paused);
         ASSERT_LE(work.count, work.sequence->chunk_tokens);
         ASSERT_LE(KvCache::PagesFor(work.begin + work.count), static_cast<int>(work.sequence->pages.table.size()));
         rows += work.count;
-        if (work.sequence->pending() == 1) ++decoding;
       }
       ASSERT_LE(rows, options.step_tokens);
       ASSERT_TRUE(pausing || scheduler.running() <= options.max_sequences);

@@ -34,8 +34,8 @@ class GeneratorTest : public ::testing::TestWithParam<const char*> {
     return {
         .prompt = golden::GreedyPrompt(cases, i), .sampling = {.temperature = 0}, .max_tokens = 24, .min_tokens = 24};
   }
-  std::shared_ptr<Collect> Submit(Generator& generator, GenerationRequest request) const {
-    return SubmitTo(generator, std::move(request));
+  std::shared_ptr<Collect> Submit(Generator& generator, GenerationRequest request, uint64_t client = 0) const {
+    return SubmitTo(generator, std::move(request), client);
   }
   std::shared_ptr<Collect> Finish(Generator& generator, GenerationRequest request) const {
     return FinishIn(generator, std::move(request));
@@ -66,12 +66,13 @@ TEST_P(GeneratorTest, AllTogetherGiveTheReferencesTokens) {
 
 TEST_P(GeneratorTest, PreemptedChunkedAndSharedGiveTheSame) {
   GeneratorOptions options = Options(6);  // one takes 3 pages: six together must give way
+  options.scheduler.max_sequences = 4;
   options.scheduler.step_tokens = 9;
   options.scheduler.prompt_tokens_beside_decoding = 3;
   Generator generator(*decoder, *tokenizer, team, options);
   std::vector<std::shared_ptr<Collect>> listeners;
   for (int round = 0; round < 3; ++round) {
-    for (size_t i = 0; i < cases.size(); ++i) listeners.push_back(Submit(generator, Request(i)));
+    for (size_t i = 0; i < cases.size(); ++i) listeners.push_back(Submit(generator, Request(i), i % 4));
   }
   while (generator.Step()) {
   }

@@ -41,10 +41,10 @@ class Collect : public GenerationListener {
   GenerationSummary summary;
 };
 
-inline std::shared_ptr<Collect> SubmitTo(Generator& generator, GenerationRequest request) {
+inline std::shared_ptr<Collect> SubmitTo(Generator& generator, GenerationRequest request, uint64_t client = 0) {
   EXPECT_TRUE(generator.Check(request).ok()) << generator.Check(request);
   auto listener = std::make_shared<Collect>();
-  EXPECT_TRUE(generator.Submit(std::move(request), listener).ok());
+  EXPECT_TRUE(generator.Submit(std::move(request), listener, client).ok());
   return listener;
 }
 
