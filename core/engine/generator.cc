@@ -188,8 +188,10 @@ bool Generator::Step() {
   UseOutput(plan, batch, *output, session);
   const int sequences = static_cast<int>(plan.size());
   scheduler_.Done();
-  for (auto i = active_.begin(); i != active_.end();) i = Deliver(**i) ? active_.erase(i) : std::next(i);
+  // First, so that who has an answer finds its last step counted.
   Report(sequences, batch.rows(), std::chrono::steady_clock::now() - begin);
+  for (auto i = active_.begin(); i != active_.end();) i = Deliver(**i) ? active_.erase(i) : std::next(i);
+  PublishStats();
   return true;
 }
 
@@ -200,6 +202,7 @@ void Generator::Report(int sequences, int tokens, std::chrono::nanoseconds time)
   if (!options_.observe) return;
   options_.observe({.sequences = sequences,
                     .tokens = tokens,
+                    .begun = static_cast<int>(counts_.begun - before.begun),
                     .prompt_tokens = static_cast<int>(counts_.prompt_tokens - before.prompt_tokens),
                     .generated_tokens = static_cast<int>(counts_.generated_tokens - before.generated_tokens),
                     .prefix_queries = counts_.prefix_queries - before.prefix_queries,
@@ -212,7 +215,10 @@ DecoderBatch Generator::MakeBatch(const std::vector<ScheduledWork>& plan) {
   DecoderBatch batch;
   for (const ScheduledWork& work : plan) {
     auto& active = *static_cast<Active*>(work.sequence->owner);
-    if (!std::exchange(active.started, true)) active.listener->OnStart();
+    if (!std::exchange(active.started, true)) {
+      ++counts_.begun;
+      active.listener->OnStart();
+    }
     const GenerationRequest& request = active.request;
     const bool last = work.begin + work.count == static_cast<int>(work.sequence->ids.size());
     const bool in_prompt = work.begin < active.prompt;

@@ -24,6 +24,7 @@ namespace attnd {
 
 struct GeneratorStep {
   int sequences, tokens;  // computed
+  int begun;              // of the sequences, those whose first step it was
   int prompt_tokens, generated_tokens;
   int64_t prefix_queries, prefix_hits;  // tokens looked for among the stored ones, and found
   int64_t preemptions;
@@ -37,13 +38,13 @@ struct GeneratorOptions {
   // Submitted and not admitted: more are refused.
   int64_t max_waiting = 1024;
   int64_t max_waiting_tokens = int64_t{1} << 18;  // of their prompts
-  // Called by the running thread after each step.
+  // Called by the running thread after each step, before the listeners hear what came of it.
   std::function<void(const GeneratorStep&)> observe;
 };
 
 // For metrics: counts since the start, and what is there now.
 struct GeneratorStats {
-  int64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
+  int64_t steps = 0, begun = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;  // begun: answers
   int64_t prefix_queries = 0, prefix_hits = 0;  // tokens looked for among the stored ones, and found
   int running = 0, waiting = 0, pages = 0, pages_used = 0;
   int64_t waiting_tokens = 0;

@@ -27,6 +27,7 @@ void Generator::UseOutput(const std::vector<ScheduledWork>& plan, const DecoderB
   for (const ScheduledWork& work : plan) {
     const auto& active = *static_cast<const Active*>(work.sequence->owner);
     counts_.prompt_tokens += std::clamp(active.prompt - work.begin, 0, work.count);
+    counts_.generated_tokens += active.token.has_value() ? 1 : 0;
   }
 }
 
@@ -86,7 +87,6 @@ bool Generator::Deliver(Active& active) {
   active.token.reset();
   active.sequence.ids.push_back(token.id);
   active.sampler.Accept(token.id);
-  ++counts_.generated_tokens;
   const bool ended = active.IsEnd(token.id);
   bool stopped = ended;
   if (!ended) {

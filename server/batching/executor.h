@@ -28,11 +28,13 @@ class EncodeItem : public QueueItem {
   virtual SequenceJob Job() = 0;
 };
 
-// What a worker tells about each batch, after it ran and before its items are finished.
+// What a worker tells about each batch, after it ran and before its items are finished; a decoder's thread about each
+// step.
 struct BatchReport {
   int64_t sequences;
   int64_t tokens;
   absl::Duration compute;
+  int64_t begun = sequences;  // of them, those that had no batch before: a decoder's sequence is in many
 };
 using BatchObserver = std::function<void(const BatchReport&)>;  // called by any worker
 

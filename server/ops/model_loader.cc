@@ -84,7 +84,7 @@ absl::StatusOr<ServedModelPtr> ModelLoader::LoadDecoder(const ModelSpec& spec, c
       .max_waiting = queue_.max_queue_requests,
       .max_waiting_tokens = queue_.max_queue_tokens,
       .observe = [observe = Observer(*served), &series = metrics_.Generation(spec.name)](const GeneratorStep& step) {
-        observe({step.sequences, step.tokens, absl::FromChrono(step.time)});
+        observe({step.sequences, step.tokens, absl::FromChrono(step.time), step.begun});
         series.Observe(step);
       }};
   served->decoder = threads_.Run(

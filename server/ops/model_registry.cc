@@ -38,10 +38,10 @@ void ModelCounters::Add(bool ok, absl::Duration total, const StageTimes& times, 
 }
 
 void ModelCounters::AddBatch(const BatchReport& report) {
-  sequences.fetch_add(static_cast<uint64_t>(report.sequences), std::memory_order_relaxed);
+  sequences.fetch_add(static_cast<uint64_t>(report.begun), std::memory_order_relaxed);
   batches.fetch_add(1, std::memory_order_relaxed);
   absl::MutexLock lock(&mutex);
-  BatchSum& sum = batch_sums[report.sequences];  // no more sizes than max_batch_tokens
+  BatchSum& sum = batch_sums[report.sequences];  // no more sizes than a batch has tokens
   ++sum.batches;
   sum.compute_ns += Nanoseconds(report.compute);
 }

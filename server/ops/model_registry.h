@@ -35,8 +35,8 @@ struct ModelCounters {
   std::atomic<uint64_t> input_ns{0};                    // validate and tokenise
   std::atomic<uint64_t> compute_ns{0};
   std::atomic<uint64_t> output_ns{0};    // respond
-  std::atomic<uint64_t> sequences{0};    // inferences
-  std::atomic<uint64_t> batches{0};      // executions
+  std::atomic<uint64_t> sequences{0};    // inferences: texts, or a decoder's answers, once each
+  std::atomic<uint64_t> batches{0};      // executions: a decoder's are its steps, each a pass through the model
   std::atomic<int64_t> last_unix_ms{0};  // of the last call
 
   void Add(bool ok, absl::Duration total, const StageTimes& times, absl::Time now);

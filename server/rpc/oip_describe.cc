@@ -196,6 +196,9 @@ void DescribeStatistics(const ServedModel& model, inference::ModelStatistics& st
   statistics.set_name(model.name);
   statistics.set_version("1");
   statistics.set_last_inference(static_cast<uint64_t>(counters.last_unix_ms.load()));
+  // Of a decoder an execution is a step: one pass through the model, for prompts in part or in whole and for a token
+  // each of the answers that run. An answer is one inference in many executions, so that the batch sizes, sequences of
+  // a step, do not add up to inference_count as an encoder's do.
   statistics.set_inference_count(counters.sequences.load());
   statistics.set_execution_count(counters.batches.load());
   inference::InferStatistics& sums = *statistics.mutable_inference_stats();

@@ -55,8 +55,44 @@ class Generate(unittest.TestCase):
         self.assertTrue(config.model_transaction_policy.decoupled)
         metadata = self.client.get_model_metadata("smollm2")
         self.assertEqual([tensor.name for tensor in metadata.inputs], ["text", "input_ids"])
+        self.assertEqual(config.max_batch_size, 0)
+        for of_metadata, of_config in ((metadata.inputs, config.input), (metadata.outputs, config.output)):
+            self.assertEqual([(tensor.name, list(tensor.shape)) for tensor in of_metadata],
+                             [(tensor.name, list(tensor.dims)) for tensor in of_config])
+        # What is described is what comes.
+        result = self.infer(names=[tensor.name for tensor in metadata.outputs])
+        for tensor in metadata.outputs:
+            output = result.get_output(tensor.name)
+            self.assertEqual(output.datatype, tensor.datatype)
+            self.assertEqual(len(output.shape), len(tensor.shape), tensor.name)
+            for came, described in zip(output.shape, tensor.shape):
+                self.assertIn(described, (came, -1), tensor.name)
         self.assertEqual(config.parameters["task"].string_value, "generate")
         self.assertTrue(self.client.is_model_ready("smollm2"))
+
+    def test_statistics(self):
+        def statistics():
+            return self.client.get_inference_statistics("smollm2").model_stats[0]
+
+        before = statistics()
+        self.infer()
+        self.stream([(PROMPT, {"max_tokens": 8, "temperature": 0})] * 2)
+        with self.assertRaises(InferenceServerException):
+            self.infer(temperature=-1.0)
+        after = statistics()
+        self.assertEqual(after.inference_count - before.inference_count, 3)  # answers
+        # Steps: a stream's answers run beside each other.
+        self.assertGreaterEqual(after.execution_count - before.execution_count, 16)
+        self.assertLess(after.execution_count - before.execution_count, 3 * 8 + 3)
+        self.assertEqual(after.inference_stats.success.count - before.inference_stats.success.count, 3)
+        self.assertGreaterEqual(after.last_inference, before.last_inference)
+        self.assertEqual(after.inference_stats.fail.count - before.inference_stats.fail.count, 1)
+        for stage in ("queue", "compute_input", "compute_infer", "compute_output"):
+            of_before, of_after = getattr(before.inference_stats, stage), getattr(after.inference_stats, stage)
+            self.assertEqual(of_after.count - of_before.count, 3, stage)
+            self.assertGreater(of_after.ns, of_before.ns, stage)
+        self.assertEqual(sum(batch.compute_infer.count for batch in after.batch_stats), after.execution_count)
+        self.assertGreater(after.memory_usage[0].byte_size, 1 << 20)
 
     def test_whole(self):
         result = self.infer()

@@ -76,13 +76,48 @@ TEST_F(OipDecoderTest, MetadataConfigAndStatistics) {
   const auto config = Ask<inference::ModelConfigResponse>(&Stub::ModelConfig, config_request);
   EXPECT_TRUE(config.config().model_transaction_policy().decoupled());
   EXPECT_EQ(config.config().max_batch_size(), 0);
-  MustInfer(Request(0));
-  inference::ModelStatisticsRequest statistics_request;
-  statistics_request.set_name("llama");
-  const auto statistics = Ask<inference::ModelStatisticsResponse>(&Stub::ModelStatistics, statistics_request);
-  ASSERT_EQ(statistics.model_stats_size(), 1);
-  EXPECT_EQ(statistics.model_stats(0).inference_stats().success().count(), 1u);
-  EXPECT_GT(statistics.model_stats(0).inference_stats().compute_infer().ns(), 0u);
+}
+
+// An answer is one inference, and each of its tokens an execution.
+TEST_F(OipDecoderTest, StatisticsCountAnswersAndSteps) {
+  inference::ModelStatisticsRequest request;
+  request.set_name("llama");
+  const auto ask = [&] {
+    const auto response = Ask<inference::ModelStatisticsResponse>(&Stub::ModelStatistics, request);
+    EXPECT_EQ(response.model_stats_size(), 1);
+    return response.model_stats(0);
+  };
+  const uint64_t before = ask().execution_count();
+  const size_t tokens = Output<int32_t>(MustInfer(Request(0)), "token_ids").values.size();
+  MustInfer(Request(1));
+  ModelInferRequest bad = Request(0);
+  bad.add_outputs()->set_name("nothing");
+  ModelInferResponse failed;
+  EXPECT_FALSE(Infer(bad, failed).ok());
+  const auto statistics = ask();
+  EXPECT_EQ(statistics.inference_count(), 2u);
+  EXPECT_GE(statistics.execution_count() - before, 2 * tokens);
+  EXPECT_GT(statistics.last_inference(), 1600000000000u);
+  const auto& of_calls = statistics.inference_stats();
+  EXPECT_EQ(of_calls.success().count(), 2u);
+  EXPECT_EQ(of_calls.fail().count(), 1u);
+  EXPECT_GT(of_calls.fail().ns(), 0u);
+  uint64_t stages = 0;
+  for (const auto* stage :
+       {&of_calls.queue(), &of_calls.compute_input(), &of_calls.compute_infer(), &of_calls.compute_output()}) {
+    EXPECT_EQ(stage->count(), 2u);
+    EXPECT_GT(stage->ns(), 0u);
+    stages += stage->ns();
+  }
+  EXPECT_LE(stages, of_calls.success().ns());
+  uint64_t steps = 0, compute = 0;
+  for (const auto& batch : statistics.batch_stats()) {
+    EXPECT_EQ(batch.batch_size(), 1u);
+    steps += batch.compute_infer().count();
+    compute += batch.compute_infer().ns();
+  }
+  EXPECT_EQ(steps, statistics.execution_count());
+  EXPECT_GT(compute, 0u);
 }
 
 }  // namespace
