@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -111,6 +112,7 @@ bool GenerationScheduler::ChunkOfPrompt(ScheduledSequence* sequence, int limit, 
   const int before = budget;
   const bool runs = Chunk(sequence, limit - prompt_rows_[sequence->client], budget);
   prompt_rows_[sequence->client] += before - budget;
+  if (budget < before) served_[sequence->client] = steps_;
   return runs;
 }
 
@@ -130,6 +132,17 @@ void GenerationScheduler::FindPromptClients() {
   }
   waiting_.ForEachClient([](const ScheduledSequence& s) { return !s.paused; },
                          [this](uint64_t client, const ScheduledSequence&) { prompt_rows_[client] = 0; });
+  absl::erase_if(served_, [this](const auto& served) { return !prompt_rows_.contains(served.first); });
+}
+
+std::vector<uint64_t> GenerationScheduler::WithoutTurn(int clients) {
+  std::vector<uint64_t> others;
+  for (const auto& [client, rows] : prompt_rows_) others.push_back(client);
+  const auto turn = [this](uint64_t client) { return std::pair(served_[client], client); };
+  std::nth_element(others.begin(), others.begin() + clients, others.end(),
+                   [&](uint64_t a, uint64_t b) { return turn(a) < turn(b); });
+  others.erase(others.begin(), others.begin() + clients);
+  return others;
 }
 
 void GenerationScheduler::PlanPrompts(int limit, int& budget) {
@@ -196,13 +209,18 @@ const std::vector<ScheduledWork>& GenerationScheduler::Plan() {
   PlanDecoding(budget);
   if (!plan_.empty()) budget = std::min(budget, options_.prompt_tokens_beside_decoding);
   FindPromptClients();
+  ++steps_;
   if (prompt_rows_.empty()) return plan_;
-  // Everybody's share, then what is left of it.
-  const int share = std::max(1, budget / static_cast<int>(prompt_rows_.size()));
-  for (const int limit : {share, options_.step_tokens}) {
-    PlanPrompts(limit, budget);
-    Admit(limit, budget);
-  }
+  // Everybody's share, of those whose turn it is where it would be too small for all; then what is left of it.
+  const int clients = std::clamp(budget / options_.least_prompt_tokens, 1, static_cast<int>(prompt_rows_.size()));
+  const int share = std::max(1, budget / clients);
+  const std::vector<uint64_t> without_turn = WithoutTurn(clients);
+  for (const uint64_t client : without_turn) prompt_rows_[client] = share;  // as if they had theirs
+  PlanPrompts(share, budget);
+  Admit(share, budget);
+  for (const uint64_t client : without_turn) prompt_rows_[client] = 0;
+  PlanPrompts(options_.step_tokens, budget);
+  Admit(options_.step_tokens, budget);
   return plan_;
 }
 

@@ -17,7 +17,10 @@ struct SchedulerOptions {
   int max_sequences = 64;  // admitted at once: each costs a row of a step, and pages
   int step_tokens = 512;   // rows of a step: larger ones are no faster from some hundreds on
   int prompt_tokens_beside_decoding =
-      64;                        // rows of prompts in a step that also decodes: what a token waits for at most
+      64;  // rows of prompts in a step that also decodes: what a token waits for at most
+  // Rows of prompts that a client gets in a step at least; where that is too little for all, they take turns. Fewer
+  // rows would read the keys and values before them nearly as often as there are rows.
+  int least_prompt_tokens = 32;
   int64_t quantum_tokens = 128;  // what a client may have admitted before the next one's turn. Smaller is fairer
 };
 
@@ -95,6 +98,8 @@ class GenerationScheduler {
   void Preempt(ScheduledSequence* sequence);
   void PlanDecoding(int& budget);
   void FindPromptClients();
+  // All that have prompts but the `clients` that were served longest ago.
+  std::vector<uint64_t> WithoutTurn(int clients);
   // Prompts of those that run, and of those that come: until their client has `limit` rows.
   void PlanPrompts(int limit, int& budget);
   void Admit(int limit, int& budget);
@@ -110,6 +115,8 @@ class GenerationScheduler {
   std::vector<ScheduledSequence*> running_;  // in the order of their numbers
   std::vector<ScheduledWork> plan_;
   absl::flat_hash_map<uint64_t, int> prompt_rows_;  // of this step, by client that has prompts
+  absl::flat_hash_map<uint64_t, int64_t> served_;   // of those: the last step that read any of theirs
+  int64_t steps_ = 0;                               // that had prompts
   int64_t admitted_ = 0;                            // the next number
   int64_t preemptions_ = 0, prefix_queries_ = 0, prefix_hits_ = 0;
 };

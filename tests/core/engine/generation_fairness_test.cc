@@ -75,6 +75,31 @@ TEST(GenerationFairnessTest, AShortPromptPassesALongOneThatIsBeingRead) {
   EXPECT_EQ(flood[1]->pages.stored, 0);
 }
 
+TEST(GenerationFairnessTest, WhereAShareOfAllWouldBeSmallClientsTakeTurns) {
+  KvCache cache(1000);
+  GenerationScheduler scheduler({.prompt_tokens_beside_decoding = 64, .least_prompt_tokens = 32}, cache);
+  auto decoding = Sequence(2, 0, kThird);
+  scheduler.Add(decoding.get());
+  Step(scheduler);
+  Sequences prompts;
+  for (int i = 0; i < 5; ++i) {
+    prompts.push_back(Sequence(350, 1000 * (i + 1), 10 + i));
+    scheduler.Add(prompts.back().get());
+  }
+  std::vector<int> last(prompts.size(), 0);
+  for (int step = 1; step <= 20; ++step) {
+    std::vector<int> stored;
+    for (const auto& prompt : prompts) stored.push_back(prompt->pages.stored);
+    ASSERT_EQ(Step(scheduler), 1 + 64);
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const int rows = prompts[i]->pages.stored - stored[i];
+      EXPECT_TRUE(rows == 0 || rows == 32) << "step " << step << " prompt " << i;
+      if (rows > 0) last[i] = step;
+      EXPECT_LE(step - last[i], 3) << "step " << step << " prompt " << i;  // five clients, two a step
+    }
+  }
+}
+
 TEST(GenerationFairnessTest, WhoHasNoPlaceTakesOneOfWhoHasMost) {
   KvCache cache(200);
   GenerationScheduler scheduler({.max_sequences = 4}, cache);

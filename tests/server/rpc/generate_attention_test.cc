@@ -97,7 +97,7 @@ TEST_F(GenerateAttentionTest, LayoutsTypesAndMeansAgreeWithTheRows) {
       }
       EXPECT_NEAR(sum, 1, 1e-5);
       EXPECT_NEAR(a.entropy(static_cast<int>(h)), entropy, 1e-4);
-      EXPECT_NEAR(a.sink_mass(static_cast<int>(h)), rows[h * columns], 1e-6);
+      EXPECT_NEAR(a.sink_mass(static_cast<int>(h)), rows[h * columns], 5e-6);
       EXPECT_NEAR(a.copy_mass(static_cast<int>(h)), copied, 1e-5);
       const double m_p = prompt / 12, m_a = t == 0 ? 0 : (sum - prompt) / static_cast<double>(t);
       EXPECT_NEAR(a.lookback_ratio(static_cast<int>(h)), t == 0 ? 1 : m_p / (m_p + m_a), 1e-4);
@@ -119,7 +119,8 @@ TEST_F(GenerateAttentionTest, LayoutsTypesAndMeansAgreeWithTheRows) {
         uint32_t column = 0;
         std::memcpy(&column, few.indices().data() + 4 * (h * k_of + k), 4);
         ASSERT_LT(column, columns);
-        EXPECT_NEAR(values[h * k_of + k], rows[head * columns + column], 1e-6);
+        // Other layers were looked at there, whose outputs are scaled elsewhere.
+        EXPECT_NEAR(values[h * k_of + k], rows[head * columns + column], 5e-6);
         if (k > 0) {
           EXPECT_LE(values[h * k_of + k], values[h * k_of + k - 1]);
         }
