@@ -48,8 +48,11 @@ struct Config {
   QueueOptions queue;  // of each model
   GenerationConfig generation;
   Limits limits;
-  absl::Duration drain_grace = absl::ZeroDuration();  // between NOT_SERVING and refusing new calls
-  absl::Duration drain_timeout = absl::Seconds(25);   // for calls in flight
+  absl::Duration drain_grace = absl::ZeroDuration();  // between NOT_SERVING and GOAWAY
+  // At least so long where anybody is connected, for clients that watch health to look elsewhere. No flag: it is for
+  // tests to shorten.
+  absl::Duration drain_notice = absl::Milliseconds(500);
+  absl::Duration drain_timeout = absl::Seconds(25);  // for calls in flight
   bool access_log = false;
   bool log_json = false;
   std::string log_level = "info";

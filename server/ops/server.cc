@@ -1,10 +1,13 @@
 #include "server/ops/server.h"
 
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
+#include <grpc/support/time.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/base/call_once.h"
@@ -65,6 +68,28 @@ void RouteGrpcLog(Log::Format format, const std::string& level) {
 }
 
 constexpr const char* kServices[] = {"", "attnd.v1.Attnd", "inference.GRPCInferenceService"};
+
+// Sends GOAWAY over every connection, so that clients open no more calls there while those in flight finish. gRPC does
+// that only as the first part of its shutdown, which C++ has as a whole alone. The server's own Shutdown must have
+// returned before the end of this.
+class GoodbyeToAll {
+ public:
+  explicit GoodbyeToAll(grpc::Server& server) : queue_(grpc_completion_queue_create_for_next(nullptr)) {
+    grpc_server_shutdown_and_notify(server.c_server(), queue_, nullptr);
+  }
+  ~GoodbyeToAll() {
+    grpc_completion_queue_shutdown(queue_);
+    while (grpc_completion_queue_next(queue_, gpr_inf_future(GPR_CLOCK_REALTIME), nullptr).type !=
+           GRPC_QUEUE_SHUTDOWN) {
+    }
+    grpc_completion_queue_destroy(queue_);
+  }
+  GoodbyeToAll(const GoodbyeToAll&) = delete;
+  GoodbyeToAll& operator=(const GoodbyeToAll&) = delete;
+
+ private:
+  grpc_completion_queue* const queue_;
+};
 
 // An error that a flag's value brought about.
 absl::Status OfFlag(absl::string_view flag, const absl::Status& status) {
@@ -159,11 +184,13 @@ void Server::Shutdown() {
   if (grpc_server_ != nullptr) {
     // NOT_SERVING for good: load balancers look elsewhere while calls are still taken.
     grpc_server_->GetHealthCheckService()->Shutdown();
-    absl::SleepFor(config_.drain_grace);
+    const bool anybody = acceptor_ != nullptr && acceptor_->Connections() > 0;
+    absl::SleepFor(std::max(config_.drain_grace, anybody ? config_.drain_notice : absl::ZeroDuration()));
+    if (acceptor_ != nullptr) acceptor_->Stop();  // gRPC takes no connection once it has said goodbye
+    const GoodbyeToAll goodbye(*grpc_server_);
     drain_.Start();
     const bool finished = drain_.Wait(absl::Now() + config_.drain_timeout);
     if (!finished) log_.Warn("drain timed out", {{"calls_cancelled", drain_.in_flight()}});
-    if (acceptor_ != nullptr) acceptor_->Stop();
     repository_.Stop();  // it tells gRPC's health service of models
     // What is open now is cancelled: calls beyond the time-out, and health watches, which never end by themselves.
     grpc_server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(finished ? 50 : 200));

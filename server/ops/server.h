@@ -31,8 +31,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Ends the server: health says NOT_SERVING; after drain_grace new calls are refused with UNAVAILABLE; calls in flight
-  // finish, or are cancelled after drain_timeout. Returns when all is stopped. Once.
+  // Ends the server: health says NOT_SERVING; after drain_grace, and drain_notice where anybody is connected, the port
+  // is closed and all connections get GOAWAY; calls in flight finish, or are cancelled after drain_timeout. Returns
+  // when all is stopped. Once.
   void Shutdown();
 
   ServerContext& context() { return context_; }

@@ -40,6 +40,7 @@ class ServerTest : public testing::Test {
     config_.metrics_listen = "off";
     config_.workers = 2;
     config_.log_level = "off";
+    config_.drain_notice = absl::ZeroDuration();
     config_.drain_timeout = absl::Seconds(5);
   }
   ~ServerTest() override {
