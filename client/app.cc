@@ -57,7 +57,8 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
   app.set_version_flag("--version", "attn " ATTND_VERSION);
   app.footer(kFooter);
   app.require_subcommand(1);
-  app.add_option("--address", context.channel.address, "Server: host:port or unix:PATH")
+  app.add_option("--address", context.channel.address,
+                 "Server: host:port or unix:PATH; replicas: IP:port,IP:port or dns:///NAME:port")
       ->envname("ATTN_ADDRESS")
       ->capture_default_str();
   const CLI::Option* timeout = app.add_option("--timeout", context.channel.timeout_s,

@@ -10,8 +10,10 @@
 namespace attnd {
 namespace {
 
+// The health check takes a replica out of the round when it says that it is about to drain.
 constexpr char kServiceConfig[] = R"({
   "loadBalancingConfig": [{"round_robin": {}}],
+  "healthCheckConfig": {"serviceName": ""},
   "methodConfig": [{
     "name": [{}],
     "retryPolicy": {
@@ -22,13 +24,23 @@ constexpr char kServiceConfig[] = R"({
   "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
 })";
 
+// gRPC takes a list of IP addresses only after its scheme.
+std::string TargetOf(const std::string& address) {
+  if (!absl::StrContains(address, ',') || absl::StrContains(address, "//")) return address;
+  for (const char* scheme : {"ipv4:", "ipv6:", "unix:"}) {
+    if (absl::StartsWith(address, scheme)) return address;
+  }
+  return absl::StrCat(address.front() == '[' ? "ipv6:" : "ipv4:", address);
+}
+
 std::shared_ptr<grpc::Channel> MakeChannel(const ChannelOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(kServiceConfig);
   arguments.SetMaxReceiveMessageSize(-1);  // the server limits what it sends
   arguments.SetMaxSendMessageSize(-1);     // and refuses what it does not take, naming the limit
+  if (!options.watch_health) arguments.SetInt(GRPC_ARG_INHIBIT_HEALTH_CHECKING, 1);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options.own_connection ? 1 : 0);
-  return grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(TargetOf(options.address), grpc::InsecureChannelCredentials(), arguments);
 }
 
 // What the caller can do about an error; empty where that is not known.

@@ -12,10 +12,12 @@
 namespace attnd {
 
 struct ChannelOptions {
-  std::string address = "127.0.0.1:50051";  // host:port, unix:PATH, or any target that gRPC resolves
-  double timeout_s = 60;                    // of one call; streams without end have none
-  bool timeout_given = false;               // by the user: then it holds for generations, too
-  bool own_connection = false;              // not shared with other clients of this process
+  // host:port, unix:PATH, IP addresses with their ports behind commas, or any target that gRPC resolves.
+  std::string address = "127.0.0.1:50051";
+  double timeout_s = 60;        // of one call; streams without end have none
+  bool timeout_given = false;   // by the user: then it holds for generations, too
+  bool own_connection = false;  // not shared with other clients of this process
+  bool watch_health = true;     // and leave a replica that is not serving
 };
 
 // Exit codes of attn.
@@ -27,8 +29,8 @@ inline constexpr int kExitInterrupted = 130;  // by Ctrl-C, as shells count it
 
 // Constant after construction. Thread-safe.
 //
-// The channel balances round-robin over the addresses of the name and retries UNAVAILABLE up to 3 times (0.1 s, x2, at
-// most 1 s, jittered), throttled so that retries do not drown a server that is down.
+// The channel balances round-robin over those addresses of the name that are serving and retries UNAVAILABLE up to 3
+// times (0.1 s, x2, at most 1 s, jittered), throttled so that retries do not drown a server that is down.
 class Client {
  public:
   explicit Client(ChannelOptions options);

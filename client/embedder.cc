@@ -1,8 +1,10 @@
 #include "client/embedder.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -14,27 +16,65 @@ namespace attnd {
 namespace {
 
 constexpr size_t kMaxMessagesAhead = 16;
+constexpr int kMaxIdleStreams = 4;  // that break without an answer, one after the other
+constexpr std::chrono::milliseconds kFirstPause(100);
 
 using Stream = grpc::ClientReaderWriter<v1::EmbedStreamRequest, v1::EmbedStreamResponse>;
 
-// The messages sent and not yet answered.
-class Pending {
+// The messages that were read and not yet answered, for the threads that read, send and receive. They outlive a stream:
+// what a replica that stops has not answered goes to another one.
+class Messages {
  public:
-  // Waits for room; false when the stream is over.
+  using Message = std::shared_ptr<const std::vector<Text>>;
+
+  // Of the reader. Waits for room; false when nobody wants any more.
   bool Push(std::vector<Text> texts) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return over_ || messages_.size() < kMaxMessagesAhead; });
-    if (!over_) messages_.push_back(std::move(texts));
-    return !over_;
-  }
-  std::optional<std::vector<Text>> Pop() {
-    std::lock_guard lock(mutex_);
-    if (messages_.empty()) return std::nullopt;
-    std::vector<Text> texts = std::move(messages_.front());
-    messages_.pop_front();
+    if (over_) return false;
+    messages_.push_back(std::make_shared<const std::vector<Text>>(std::move(texts)));
     changed_.notify_all();
-    return texts;
+    return true;
   }
+  void AllRead() {
+    std::lock_guard lock(mutex_);
+    all_read_ = true;
+    changed_.notify_all();
+  }
+
+  // Of the sender: the next message of this stream, null after the last one.
+  Message Next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return stream_over_ || all_read_ || sent_ < messages_.size(); });
+    return stream_over_ || sent_ == messages_.size() ? nullptr : messages_[sent_++];
+  }
+
+  // Of the receiver: the message that was sent first, null where none was.
+  Message Pop() {
+    std::lock_guard lock(mutex_);
+    if (sent_ == 0) return nullptr;
+    const Message message = std::move(messages_.front());
+    messages_.pop_front();
+    --sent_;
+    changed_.notify_all();
+    return message;
+  }
+  // Begins with the messages that are left, from the first one.
+  void StartStream() {
+    std::lock_guard lock(mutex_);
+    stream_over_ = false;
+    sent_ = 0;
+  }
+  void EndStream() {
+    std::lock_guard lock(mutex_);
+    stream_over_ = true;
+    changed_.notify_all();
+  }
+  bool Empty() {
+    std::lock_guard lock(mutex_);
+    return messages_.empty();
+  }
+  // Nobody wants any more.
   void End() {
     std::lock_guard lock(mutex_);
     over_ = true;
@@ -44,8 +84,11 @@ class Pending {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::vector<Text>> messages_;  // guarded by mutex_
-  bool over_ = false;                       // guarded by mutex_
+  std::deque<Message> messages_;  // all guarded by mutex_
+  size_t sent_ = 0;               // of them, in this stream
+  bool all_read_ = false;
+  bool stream_over_ = false;
+  bool over_ = false;
 };
 
 v1::EmbedRequest MakeRequest(const EmbedSettings& settings, const std::vector<Text>& texts) {
@@ -66,7 +109,7 @@ class Emitter {
  public:
   Emitter(const std::function<void(Embedded&&)>& emit, EmbedTotals& totals) : emit_(emit), totals_(totals) {}
 
-  void Answer(std::vector<Text> texts, const v1::EmbedResponse& response) {
+  void Answer(const std::vector<Text>& texts, const v1::EmbedResponse& response) {
     const size_t dimensions = response.dimensions();
     const bool fits = response.texts_size() == static_cast<int>(texts.size()) &&
                       response.vectors().size() == texts.size() * dimensions * sizeof(float);
@@ -74,7 +117,7 @@ class Emitter {
     AddTimings(totals_.timings, response.timings());
     auto text = response.texts().begin();
     for (size_t i = 0; i < texts.size(); ++i) {
-      Embedded result{std::move(texts[i]), grpc::Status::OK, {}, 0, false};
+      Embedded result{texts[i], grpc::Status::OK, {}, 0, false};
       if (!fits) {
         result.status = {grpc::StatusCode::DATA_LOSS, "the server's vectors do not fit the texts"};
       } else {
@@ -110,60 +153,95 @@ class Emitter {
   EmbedTotals& totals_;
 };
 
-void Write(Stream& stream, const EmbedSettings& settings, const std::function<bool(Text&)>& next, Pending& pending) {
-  uint64_t id = 0;
+void Read(const EmbedSettings& settings, const std::function<bool(Text&)>& next, Messages& messages) {
   for (bool more = true; more;) {
     std::vector<Text> texts;
     Text text;
     while (static_cast<int>(texts.size()) < settings.texts_per_message && (more = next(text))) texts.push_back(text);
-    if (texts.empty()) break;
-    v1::EmbedStreamRequest request;
-    request.set_id(id++);
-    *request.mutable_request() = MakeRequest(settings, texts);
-    if (!pending.Push(std::move(texts)) || !stream.Write(request)) break;
+    if (texts.empty() || !messages.Push(std::move(texts))) break;
+  }
+  messages.AllRead();
+}
+
+void Send(Stream& stream, const EmbedSettings& settings, Messages& messages) {
+  v1::EmbedStreamRequest request;
+  for (uint64_t id = 0;; ++id) {
+    const Messages::Message texts = messages.Next();
+    if (texts == nullptr) break;
+    request.set_id(id);
+    *request.mutable_request() = MakeRequest(settings, *texts);
+    if (!stream.Write(request)) break;
   }
   stream.WritesDone();
+}
+
+// An error of a whole message of several texts: each alone says which of them failed it.
+void AskOneByOne(const Client& client, const EmbedSettings& settings, const std::vector<Text>& texts,
+                 Emitter& emitter) {
+  for (const Text& text : texts) {
+    grpc::ClientContext context;
+    client.Prepare(context);
+    v1::EmbedResponse response;
+    const std::vector<Text> one = {text};
+    const grpc::Status status = client.stub().Embed(&context, MakeRequest(settings, one), &response);
+    status.ok() ? emitter.Answer(one, response) : emitter.Fail(text, status);
+  }
+}
+
+// One stream until it ends; `answers` counts the messages that it answered.
+grpc::Status RunStream(const Client& client, const EmbedSettings& settings, Messages& messages, Emitter& emitter,
+                       int64_t& answers) {
+  grpc::ClientContext context;
+  const auto stream = client.stub().EmbedStream(&context);
+  messages.StartStream();
+  std::thread sender([&] { Send(*stream, settings, messages); });
+  v1::EmbedStreamResponse response;
+  while (stream->Read(&response)) {
+    const Messages::Message texts = messages.Pop();
+    if (texts == nullptr) {  // an answer to nothing
+      context.TryCancel();
+      break;
+    }
+    ++answers;
+    if (response.has_response()) {
+      emitter.Answer(*texts, response.response());
+    } else if (texts->size() > 1) {
+      AskOneByOne(client, settings, *texts, emitter);
+    } else {
+      emitter.Fail(texts->front(),
+                   {static_cast<grpc::StatusCode>(response.error().code()), response.error().message()});
+    }
+  }
+  messages.EndStream();
+  grpc::Status status = stream->Finish();  // a sender's call that still waits fails now
+  sender.join();
+  return status;
 }
 
 }  // namespace
 
 grpc::Status EmbedTexts(const Client& client, const EmbedSettings& settings, const std::function<bool(Text&)>& next,
                         const std::function<void(Embedded&&)>& emit, EmbedTotals& totals) {
-  grpc::ClientContext context;
-  const auto stream = client.stub().EmbedStream(&context);
-  Pending pending;
-  std::thread writer([&] { Write(*stream, settings, next, pending); });
+  Messages messages;
+  std::thread reader([&] { Read(settings, next, messages); });
   Emitter emitter(emit, totals);
-  v1::EmbedStreamResponse response;
-  while (stream->Read(&response)) {
-    auto texts = pending.Pop();
-    if (!texts) {  // an answer to nothing
-      context.TryCancel();
-      break;
+  grpc::Status status;
+  bool answered = false;
+  // A server that drains ends its streams with UNAVAILABLE. gRPC's own retries end with a stream's first answer; before
+  // it they are enough.
+  for (int idle = 0; idle < kMaxIdleStreams; ++idle) {
+    if (idle > 0) std::this_thread::sleep_for(kFirstPause * (1 << (idle - 1)));
+    int64_t answers = 0;
+    status = RunStream(client, settings, messages, emitter, answers);
+    if (answers > 0) {
+      answered = true;
+      idle = 0;
     }
-    if (response.has_response()) {
-      emitter.Answer(*std::move(texts), response.response());
-      continue;
-    }
-    const grpc::Status error(static_cast<grpc::StatusCode>(response.error().code()), response.error().message());
-    if (texts->size() == 1) {
-      emitter.Fail(std::move(texts->front()), error);
-      continue;
-    }
-    // One of them failed the message: each alone says which.
-    for (Text& text : *texts) {
-      grpc::ClientContext alone_context;
-      client.Prepare(alone_context);
-      v1::EmbedResponse alone;
-      const std::vector<Text> one = {text};
-      const grpc::Status status = client.stub().Embed(&alone_context, MakeRequest(settings, one), &alone);
-      status.ok() ? emitter.Answer(one, alone) : emitter.Fail(std::move(text), status);
-    }
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || !answered) break;
   }
-  pending.End();
-  grpc::Status status = stream->Finish();  // a writer's call that still waits fails now
-  writer.join();
-  if (status.ok() && pending.Pop()) return {grpc::StatusCode::INTERNAL, "the server ended the stream early"};
+  messages.End();
+  reader.join();
+  if (status.ok() && !messages.Empty()) return {grpc::StatusCode::INTERNAL, "the server ended the stream early"};
   return status;
 }
 

@@ -1,4 +1,4 @@
-// Embedder: texts without end to vectors in order, over one EmbedStream.
+// Embedder: texts without end to vectors in order, over EmbedStream.
 #ifndef ATTND_CLIENT_EMBEDDER_H_
 #define ATTND_CLIENT_EMBEDDER_H_
 
@@ -40,8 +40,9 @@ struct EmbedTotals {
 };
 
 // Calls `next` from a thread of its own, ahead by a bounded number of messages, and `emit` from the caller's, in the
-// order of the texts. A text that fails is emitted with its status and does not disturb the others. Returns how the
-// stream ended: not OK when it broke, and then some texts were not emitted.
+// order of the texts. A text that fails is emitted with its status and does not disturb the others. Where a replica
+// stops, what it has not answered goes to another one. Returns how the last stream ended: not OK when it broke, and
+// then some texts were not emitted.
 grpc::Status EmbedTexts(const Client& client, const EmbedSettings& settings, const std::function<bool(Text&)>& next,
                         const std::function<void(Embedded&&)>& emit, EmbedTotals& totals);
 

@@ -21,6 +21,7 @@ int Run(VerbContext& context, const HealthOptions& options) {
   health::HealthCheckRequest request;
   const std::string& name = options.model.empty() ? options.service : options.model;
   request.set_service(name);
+  context.channel.watch_health = false;  // or nobody would be asked who is not serving
   grpc::ClientContext call;
   context.client().Prepare(call);
   health::HealthCheckResponse response;
