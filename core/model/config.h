@@ -25,7 +25,8 @@ struct DenseConfig {
 
 struct PoolingConfig {
   PoolingMode mode = PoolingMode::kMean;
-  bool normalize = false;  // divide by the L2 norm (a Normalize module)
+  bool last_token = false;  // of decoders: the last token's row, whatever `mode` says
+  bool normalize = false;   // divide by the L2 norm (a Normalize module)
 };
 
 // What only ModernBERT has.
@@ -43,7 +44,21 @@ struct ModernBertOptions {
   std::vector<bool> local_layers;  // [layers]
 };
 
-struct ModelConfig {
+// How texts become embeddings: what sentence-transformers and the tokenizer say of them.
+struct EmbeddingConfig {
+  int max_tokens = 0;              // most of a text: max_seq_length or model_max_length, at most the positions
+  PoolingConfig pooling;           // encoders: mean without normalising where the folder has no modules.json
+  std::vector<DenseConfig> dense;  // in their order
+  int embedding_size = 0;          // numbers of an embedding: hidden_size, or the last dense module's outputs
+  bool lower_case = false;         // do_lower_case: a tokenizer that does not lower-case is refused at load
+  // What a text may begin with, by name ("query": "search_query: "); and the name that is used where none is asked for,
+  // "" for none.
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt_name;
+};
+
+// Of an encoder.
+struct ModelConfig : EmbeddingConfig {
   std::string model_type;                  // "bert"
   std::vector<std::string> architectures;  // {"BertModel"}
 
@@ -67,16 +82,6 @@ struct ModelConfig {
   ModernBertOptions modernbert;
   float layer_norm_eps = 1e-12f;
   Activation activation = Activation::kGelu;
-  int max_tokens = 0;  // most tokens of a text: max_seq_length or model_max_length, at most the positions
-
-  PoolingConfig pooling;           // mean without normalising where the folder has no modules.json
-  std::vector<DenseConfig> dense;  // in their order
-  int embedding_size = 0;          // numbers of an embedding: hidden_size, or the last dense module's outputs
-  bool lower_case = false;         // do_lower_case: Model::Load refuses a tokenizer that does not lower-case
-  // What a text may begin with, by name ("query": "search_query: "); and the name that is used where none is asked for,
-  // "" for none.
-  std::map<std::string, std::string> prompts;
-  std::string default_prompt_name;
 
   int head_dim() const { return hidden_size / heads; }
   // Numbers in one row of the head's output, 0 without a head.
@@ -91,6 +96,12 @@ struct ModelConfig {
 // families.cc gives its name and architectures only, all sizes 0: MakeEncoder refuses it. kNotFound / kInvalidArgument
 // name the file, the key and the fault; sizes are bounded so that no later product overflows.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder);
+
+// How a decoder embeds where nobody says how: the last token's row, as it is, of texts up to the whole context.
+EmbeddingConfig DefaultDecoderEmbedding(int hidden_size, int max_tokens);
+// The same as the folder's modules.json and the files beside it say, where there is one. Errors as above; pooling is
+// lasttoken or mean, and Dense modules are refused.
+absl::StatusOr<EmbeddingConfig> LoadDecoderEmbedding(const std::string& folder, int hidden_size, int max_tokens);
 
 }  // namespace attnd
 

@@ -35,13 +35,19 @@ absl::Status ReadTask(const JsonObject& file, ModelConfig& config);
 // the number of labels does.
 void UseCrossEncoderActivation(const std::string& name, ModelConfig& config);
 
-// modules.json and what it names, once the sizes and the task are read: pooling, dense, embedding_size. A folder that
-// pools is kEmbed.
-absl::Status ReadModules(const std::string& folder, ModelConfig& config);
+// What may be asked for depends on whose modules they are.
+enum class ModulesOf { kEncoder, kDecoder };
+
+// modules.json and what it names: pooling, dense, embedding_size, which is `hidden_size` before. True where
+// modules.json pools. Where there is none a decoder's `config` stays as it is; an encoder's takes a 1_Pooling all the
+// same.
+absl::StatusOr<bool> ReadModules(const std::string& folder, int hidden_size, ModulesOf of, EmbeddingConfig& config);
 
 // What sentence-transformers and the tokenizer say of texts: max_tokens (at most what it is before), lower_case,
 // prompts.
-absl::Status ReadTextRules(const std::string& folder, ModelConfig& config);
+absl::Status ReadTextRules(const std::string& folder, EmbeddingConfig& config);
+// What sentence-transformers says of the scores of a kClassify: problem_type.
+absl::Status ReadScoreRules(const std::string& folder, ModelConfig& config);
 
 }  // namespace attnd
 

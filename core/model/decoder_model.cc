@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/model/gguf_model.h"
 #include "core/model/json_file.h"
+#include "core/model/lower_case.h"
 #include "core/weights/gguf.h"
 #include "core/weights/tensor_source.h"
 
@@ -20,6 +21,7 @@ struct Parts {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = nullptr;
   absl::StatusOr<std::unique_ptr<ChatTemplate>> chat_template = nullptr;
   absl::StatusOr<std::unique_ptr<Decoder>> decoder = nullptr;
+  EmbeddingConfig embedding;
 };
 
 // The tokenizer is made while the weights are read and packed: both take a while.
@@ -36,6 +38,7 @@ absl::StatusOr<Parts> LoadGguf(const std::string& path, Precision precision) {
   Parts parts;
   parts.config = LoadGgufConfig(**file);
   if (!parts.config.ok()) return parts.config.status();
+  parts.embedding = DefaultDecoderEmbedding(parts.config->hidden_size, parts.config->max_tokens);
   LoadBoth(
       [&] {
         parts.tokenizer = LoadGgufTokenizer(**file);
@@ -49,6 +52,9 @@ absl::StatusOr<Parts> LoadFolder(const std::string& path, Precision precision) {
   Parts parts;
   parts.config = LoadDecoderConfig(path);
   if (!parts.config.ok()) return parts.config.status();
+  auto embedding = LoadDecoderEmbedding(path, parts.config->hidden_size, parts.config->max_tokens);
+  if (!embedding.ok()) return embedding.status();
+  parts.embedding = *std::move(embedding);
   auto source = OpenCheckpoint(path);
   if (!source.ok()) return source.status();
   LoadBoth(
@@ -74,10 +80,14 @@ absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Load(const std::stri
   model->tokenizer = *std::move(parts->tokenizer);
   model->chat_template = *std::move(parts->chat_template);
   model->decoder = *std::move(parts->decoder);
+  model->embedding = std::move(parts->embedding);
   if (model->tokenizer->vocabulary_size() > model->config().vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": the tokenizer gives ids up to ",
                                                    model->tokenizer->vocabulary_size() - 1,
                                                    ", the model's vocabulary has ", model->config().vocab_size));
+  }
+  if (model->embedding.lower_case) {
+    if (absl::Status status = CheckLowerCase(path, *model->tokenizer); !status.ok()) return status;
   }
   return model;
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/model/config.h"
 #include "core/model/decoder.h"
 #include "core/ops/precision.h"
 #include "core/text/chat_template.h"
@@ -20,11 +21,13 @@ struct DecoderModel {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;  // null where the model has none
   std::unique_ptr<Decoder> decoder;
+  EmbeddingConfig embedding;  // without dense modules
 
   const DecoderConfig& config() const { return decoder->config(); }
 
   // Loads a .gguf file, or a Hugging Face folder (config.json, model.safetensors or its parts, tokenizer.json, ...),
-  // the linear layers packed in `precision`. Errors name the file and the fault.
+  // the linear layers packed in `precision`. modules.json and its kin say how the folder embeds. Errors name the file
+  // and the fault.
   static absl::StatusOr<std::unique_ptr<DecoderModel>> Load(const std::string& path,
                                                             Precision precision = Precision::kF32);
 };

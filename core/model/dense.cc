@@ -7,7 +7,7 @@
 
 namespace attnd {
 
-absl::StatusOr<std::vector<DenseLayer>> ReadDenseLayers(const std::string& folder, const ModelConfig& config) {
+absl::StatusOr<std::vector<DenseLayer>> ReadDenseLayers(const std::string& folder, const EmbeddingConfig& config) {
   std::vector<DenseLayer> layers;
   for (const DenseConfig& dense : config.dense) {
     auto file = OpenCheckpoint(absl::StrCat(folder, "/", dense.path));

@@ -17,7 +17,7 @@ struct DenseLayer {
 };
 
 // The modules of config.dense, each from the model.safetensors of its own folder inside `folder`.
-absl::StatusOr<std::vector<DenseLayer>> ReadDenseLayers(const std::string& folder, const ModelConfig& config);
+absl::StatusOr<std::vector<DenseLayer>> ReadDenseLayers(const std::string& folder, const EmbeddingConfig& config);
 
 }  // namespace attnd
 

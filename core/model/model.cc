@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/model/json_file.h"
+#include "core/model/lower_case.h"
 #include "core/model/registry.h"
 #include "core/weights/tensor_source.h"
 
@@ -29,17 +30,6 @@ absl::StatusOr<int32_t> MaskToken(const std::string& folder, const Tokenizer& to
   }
   const int32_t id = tokenizer.TokenId("[MASK]");
   return id >= 0 ? id : tokenizer.TokenId("<mask>");
-}
-
-// Lower-casing before a tokenizer that lower-cases changes nothing, and before another it would move the spans of its
-// tokens: that one is refused.
-absl::Status CheckLowerCase(const std::string& folder, const Tokenizer& tokenizer) {
-  const auto upper = tokenizer.Encode("THE QUICK BROWN FOX JUMPS OVER A LAZY DOG", {});
-  const auto lower = tokenizer.Encode("the quick brown fox jumps over a lazy dog", {});
-  if (upper.ok() && lower.ok() && upper->ids == lower->ids) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(folder, ": do_lower_case of the sentence-transformers config is true, but tokenizer.json does not ",
-                   "lower-case; give it a Lowercase normalizer"));
 }
 
 // What the parts must agree on.

@@ -14,6 +14,7 @@ constexpr size_t kModulesMax = 16;
 
 // What modules.json says; where there is none, the default.
 struct Modules {
+  bool listed = false;  // there is a modules.json
   std::string pooling_path = "1_Pooling";
   bool pooling_required = false;
   bool normalize = false;
@@ -68,6 +69,7 @@ absl::StatusOr<Modules> ReadModuleList(const std::string& path) {
   if (!json->is_array() || json->size() > kModulesMax) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": not a list of at most ", kModulesMax, " modules"));
   }
+  modules.listed = true;
   for (size_t i = 0; i < json->size(); ++i) {
     const std::string name = absl::StrCat(path, ": module ", i);
     if (!(*json)[i].is_object()) return absl::InvalidArgumentError(absl::StrCat(name, " is not an object"));
@@ -76,15 +78,27 @@ absl::StatusOr<Modules> ReadModuleList(const std::string& path) {
   return modules;
 }
 
-absl::StatusOr<PoolingMode> PoolingModeOf(const JsonObject& file, const std::string& key, const std::string& mode) {
-  if (mode == "mean" || mode == "mean_tokens") return PoolingMode::kMean;
-  if (mode == "cls" || mode == "cls_token") return PoolingMode::kCls;
-  if (mode == "max" || mode == "max_tokens") return PoolingMode::kMax;
-  return file.Fault(key, absl::StrCat("asks for the pooling ", ShownValue(mode), "; mean, cls and max are supported"));
+absl::Status UsePoolingMode(const JsonObject& file, const std::string& key, const std::string& mode, ModulesOf of,
+                            PoolingConfig& to) {
+  const bool decoder = of == ModulesOf::kDecoder;
+  to.last_token = decoder && mode == "lasttoken";
+  if (to.last_token) return absl::OkStatus();
+  if (mode == "mean" || mode == "mean_tokens") {
+    to.mode = PoolingMode::kMean;
+  } else if (!decoder && (mode == "cls" || mode == "cls_token")) {
+    to.mode = PoolingMode::kCls;
+  } else if (!decoder && (mode == "max" || mode == "max_tokens")) {
+    to.mode = PoolingMode::kMax;
+  } else {
+    return file.Fault(key, absl::StrCat("asks for the pooling ", ShownValue(mode), "; ",
+                                        decoder ? "lasttoken and mean are supported of a decoder"
+                                                : "mean, cls and max are supported"));
+  }
+  return absl::OkStatus();
 }
 
 // Either flags pooling_mode_*, of which exactly one may be true, or "pooling_mode": "mean".
-absl::StatusOr<PoolingMode> ReadPooling(const JsonObject& file, int hidden_size) {
+absl::Status ReadPooling(const JsonObject& file, int hidden_size, ModulesOf of, PoolingConfig& to) {
   for (const char* key : {"word_embedding_dimension", "embedding_dimension"}) {
     absl::StatusOr<int> width = file.Int(key, 1, kHiddenMax, hidden_size);
     if (!width.ok()) return width.status();
@@ -98,7 +112,7 @@ absl::StatusOr<PoolingMode> ReadPooling(const JsonObject& file, int hidden_size)
   if (file.Has("pooling_mode")) {
     absl::StatusOr<std::string> mode = file.String("pooling_mode", "");
     if (!mode.ok()) return mode.status();
-    return PoolingModeOf(file, "pooling_mode", *mode);
+    return UsePoolingMode(file, "pooling_mode", *mode, of, to);
   }
   constexpr absl::string_view kPrefix = "pooling_mode_";
   std::vector<std::string> set;
@@ -113,7 +127,7 @@ absl::StatusOr<PoolingMode> ReadPooling(const JsonObject& file, int hidden_size)
     set.resize(std::min<size_t>(set.size(), 8));
     return file.Fault(absl::StrJoin(set, " and "), "are true, and joined poolings are not supported");
   }
-  return PoolingModeOf(file, set.front(), set.front().substr(kPrefix.size()));
+  return UsePoolingMode(file, set.front(), set.front().substr(kPrefix.size()), of, to);
 }
 
 // A Python class, by the last part of its name.
@@ -134,7 +148,7 @@ absl::Status ReadDenseActivation(const JsonObject& file, Activation& to) {
   return file.Fault(kKey, absl::StrCat("must be torch's Identity, Tanh, ReLU, GELU or SiLU, is ", ShownValue(*name)));
 }
 
-absl::Status ReadDense(const std::string& folder, const std::string& path, ModelConfig& config) {
+absl::Status ReadDense(const std::string& folder, const std::string& path, EmbeddingConfig& config) {
   absl::StatusOr<JsonObject> file = ReadJsonObject(absl::StrCat(folder, "/", path, "/config.json"));
   if (!file.ok()) return file.status();
   DenseConfig dense{.path = path};
@@ -162,26 +176,26 @@ absl::Status ReadDense(const std::string& folder, const std::string& path, Model
 
 }  // namespace
 
-absl::Status ReadModules(const std::string& folder, ModelConfig& config) {
-  absl::StatusOr<Modules> modules = ReadModuleList(folder + "/modules.json");
+absl::StatusOr<bool> ReadModules(const std::string& folder, int hidden_size, ModulesOf of, EmbeddingConfig& config) {
+  const std::string list = folder + "/modules.json";
+  absl::StatusOr<Modules> modules = ReadModuleList(list);
   if (!modules.ok()) return modules.status();
+  const bool decoder = of == ModulesOf::kDecoder;
+  if (decoder && !modules->listed) return false;
   config.pooling.normalize = modules->normalize;
-  if (modules->pooling_required) {
-    config.task = Task::kEmbed;
-    config.labels.clear();
-  }
   absl::StatusOr<JsonObject> pooling = ReadJsonObject(absl::StrCat(folder, "/", modules->pooling_path, "/config.json"));
   if (pooling.ok()) {
-    if (absl::Status status = Store(ReadPooling(*pooling, config.hidden_size), config.pooling.mode); !status.ok()) {
-      return status;
-    }
+    if (absl::Status status = ReadPooling(*pooling, hidden_size, of, config.pooling); !status.ok()) return status;
   } else if (modules->pooling_required || !absl::IsNotFound(pooling.status())) {
     return pooling.status();
+  }
+  if (decoder && !modules->dense_paths.empty()) {
+    return absl::UnimplementedError(absl::StrCat(list, ": Dense is not supported of a decoder"));
   }
   for (const std::string& path : modules->dense_paths) {
     if (absl::Status status = ReadDense(folder, path, config); !status.ok()) return status;
   }
-  return absl::OkStatus();
+  return modules->pooling_required;
 }
 
 }  // namespace attnd

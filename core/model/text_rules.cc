@@ -23,7 +23,7 @@ absl::StatusOr<std::optional<JsonObject>> ReadFirst(const std::string& folder,
 }
 
 // model_max_length is 1e30 where nobody set it.
-absl::Status CutToTokenizer(const std::string& folder, ModelConfig& config) {
+absl::Status CutToTokenizer(const std::string& folder, EmbeddingConfig& config) {
   auto file = ReadFirst(folder, {"tokenizer_config.json"});
   if (!file.ok()) return file.status();
   if (!file->has_value()) return absl::OkStatus();
@@ -33,7 +33,7 @@ absl::Status CutToTokenizer(const std::string& folder, ModelConfig& config) {
   return absl::OkStatus();
 }
 
-absl::Status ReadPrompts(const JsonObject& file, ModelConfig& config) {
+absl::Status ReadPrompts(const JsonObject& file, EmbeddingConfig& config) {
   if (file.Has("prompts")) {
     const nlohmann::json& prompts = file.json().at("prompts");
     if (!prompts.is_object() || prompts.size() > kPromptsMax) {
@@ -60,7 +60,7 @@ absl::Status ReadPrompts(const JsonObject& file, ModelConfig& config) {
 
 }  // namespace
 
-absl::Status ReadTextRules(const std::string& folder, ModelConfig& config) {
+absl::Status ReadTextRules(const std::string& folder, EmbeddingConfig& config) {
   auto sentence = ReadFirst(
       folder, {"sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
                "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json"});
@@ -80,13 +80,18 @@ absl::Status ReadTextRules(const std::string& folder, ModelConfig& config) {
   }
   auto own = ReadFirst(folder, {"config_sentence_transformers.json"});
   if (!own.ok()) return own.status();
+  return own->has_value() ? ReadPrompts(**own, config) : absl::OkStatus();
+}
+
+absl::Status ReadScoreRules(const std::string& folder, ModelConfig& config) {
+  if (config.task != Task::kClassify) return absl::OkStatus();
+  auto own = ReadFirst(folder, {"config_sentence_transformers.json"});
+  if (!own.ok()) return own.status();
   if (!own->has_value()) return absl::OkStatus();
-  if (config.task == Task::kClassify) {
-    absl::StatusOr<std::string> activation = (*own)->String("activation_fn", "");
-    if (!activation.ok()) return activation.status();
-    UseCrossEncoderActivation(*activation, config);
-  }
-  return ReadPrompts(**own, config);
+  absl::StatusOr<std::string> activation = (*own)->String("activation_fn", "");
+  if (!activation.ok()) return activation.status();
+  UseCrossEncoderActivation(*activation, config);
+  return absl::OkStatus();
 }
 
 }  // namespace attnd

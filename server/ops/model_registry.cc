@@ -64,6 +64,10 @@ ModelShape ServedModel::shape() const {
   return {c.layers, c.heads, c.hidden_size, c.max_tokens, c.vocab_size, model->weight_bytes};
 }
 
+const EmbeddingConfig& ServedModel::embedding() const {
+  return is_decoder() ? decoder->model().embedding : model->config;
+}
+
 absl::string_view ServedModel::task() const {
   if (is_decoder()) return "generate";
   switch (model->config.task) {

@@ -71,6 +71,7 @@ struct ServedModel {
   bool is_decoder() const { return decoder != nullptr; }
   const Tokenizer& tokenizer() const;  // not of the operator, nor are the next ones
   ModelShape shape() const;
+  const EmbeddingConfig& embedding() const;
   // What it was trained to answer: "embed", "classify", "rerank", "token-classify", "fill-mask", "generate".
   absl::string_view task() const;
 

@@ -33,11 +33,11 @@ absl::Status EmbedJob::Prepare(const v1::EmbedRequest& request) {
   const auto given = [](bool has, const std::string& text) {
     return has ? std::optional<std::string>(text) : std::nullopt;
   };
-  static const ModelConfig& without_prompts = *new ModelConfig;
-  const auto prompt = FindPrompt(job_.served().is_decoder() ? without_prompts : job_.config(),
-                                 given(request.has_prompt_name(), request.prompt_name()),
+  const EmbeddingConfig& config = job_.served().embedding();
+  const auto prompt = FindPrompt(config, given(request.has_prompt_name(), request.prompt_name()),
                                  given(request.has_prompt(), request.prompt()));
   if (!prompt.ok()) return prompt.status();
+  job_.LimitTokens(config.max_tokens);
   const std::vector<absl::string_view> texts(request.texts().begin(), request.texts().end());
   if (absl::Status status = job_.Tokenise(texts, *truncate, "texts", *prompt); !status.ok()) return status;
   if (!request.has_attention()) return absl::OkStatus();
@@ -52,9 +52,10 @@ absl::Status EmbedJob::CheckPooling(const v1::EmbedRequest& request) const {
 
 // The engine writes into the response itself: no vector is copied.
 void EmbedJob::MakeOutputs(const v1::EmbedRequest& request) {
-  const bool decoder = job_.served().is_decoder();
-  const auto dimensions =
-      static_cast<size_t>(decoder ? job_.served().shape().dimensions : job_.config().embedding_size);
+  const EmbeddingConfig& config = job_.served().embedding();
+  const auto dimensions = static_cast<size_t>(config.embedding_size);
+  const bool last =
+      request.pooling() == v1::POOLING_DEFAULT ? config.pooling.last_token : request.pooling() == v1::POOLING_LAST;
   std::vector<TextSequence>& sequences = job_.sequences();
   response_.set_model(job_.served().name);
   response_.set_dimensions(static_cast<uint32_t>(dimensions));
@@ -79,7 +80,7 @@ void EmbedJob::MakeOutputs(const v1::EmbedRequest& request) {
       sequence.embedding = text.mutable_values()->mutable_data();
     }
     if (request.has_normalize()) sequence.normalize = request.normalize();
-    if (request.pooling() == v1::POOLING_MEAN) sequence.pooling = HiddenPooling::kMean;
+    sequence.pooling = last ? HiddenPooling::kLast : HiddenPooling::kMean;
   }
 }
 

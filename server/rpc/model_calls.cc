@@ -8,16 +8,16 @@
 namespace attnd {
 namespace {
 
-const char* PoolingName(PoolingMode mode) {
+const char* PoolingName(const PoolingConfig& pooling) {
+  if (pooling.last_token) return "last";
+  const PoolingMode mode = pooling.mode;
   return mode == PoolingMode::kMean ? "mean" : mode == PoolingMode::kCls ? "cls" : "max";
 }
 
-void FillDecoderInfo(const GenerationRunner& decoder, const ModelShape& shape, v1::ModelInfo& info) {
-  info.set_dimensions(shape.dimensions);
+void FillDecoderInfo(const GenerationRunner& decoder, v1::ModelInfo& info) {
   for (const char* call : {"Generate", "Score", "Embed", "EmbedStream", "Tokenize", "Detokenize"}) {
     info.add_calls(call);
   }
-  info.set_pooling("last");
   if (decoder.model().chat_template != nullptr) info.add_calls("Chat");
 }
 
@@ -38,13 +38,14 @@ void FillModelInfo(const ServedModel& served, v1::ModelInfo& info) {
   info.set_vocabulary_size(shape.vocabulary);
   info.set_weight_bytes(static_cast<uint64_t>(shape.weight_bytes));
   info.set_task(std::string(served.task()));
-  if (served.is_decoder()) return FillDecoderInfo(*served.decoder, shape, info);
+  const EmbeddingConfig& embedding = served.embedding();
+  info.set_dimensions(embedding.embedding_size);
+  info.set_pooling(PoolingName(embedding.pooling));
+  info.set_normalize(embedding.pooling.normalize);
+  info.mutable_prompts()->insert(embedding.prompts.begin(), embedding.prompts.end());
+  info.set_default_prompt(embedding.default_prompt_name);
+  if (served.is_decoder()) return FillDecoderInfo(*served.decoder, info);
   const ModelConfig& config = served.model->config;
-  info.set_dimensions(config.embedding_size);
-  info.set_pooling(PoolingName(config.pooling.mode));
-  info.set_normalize(config.pooling.normalize);
-  info.mutable_prompts()->insert(config.prompts.begin(), config.prompts.end());
-  info.set_default_prompt(config.default_prompt_name);
   info.mutable_labels()->Add(config.labels.begin(), config.labels.end());
   for (const char* call : {"Embed", "EmbedStream", "Attend", "EstimateAttention", "Tokenize", "Detokenize"}) {
     info.add_calls(call);

@@ -5,7 +5,7 @@
 
 namespace attnd {
 
-absl::StatusOr<std::string> FindPrompt(const ModelConfig& config, const std::optional<std::string>& name,
+absl::StatusOr<std::string> FindPrompt(const EmbeddingConfig& config, const std::optional<std::string>& name,
                                        const std::optional<std::string>& prompt, absl::string_view fields) {
   const std::string field = absl::StrCat(fields, "prompt_name");
   if (prompt.has_value()) {

@@ -14,7 +14,7 @@ namespace attnd {
 // What to put before each text: `prompt` itself where it is given, else the model's prompt of that name, else the
 // model's default one, else nothing. kInvalidArgument where both are given, or the model has no prompt of that name:
 // the field at fault, below `fields` ("" or "parameters.").
-absl::StatusOr<std::string> FindPrompt(const ModelConfig& config, const std::optional<std::string>& name,
+absl::StatusOr<std::string> FindPrompt(const EmbeddingConfig& config, const std::optional<std::string>& name,
                                        const std::optional<std::string>& prompt, absl::string_view fields = "");
 
 }  // namespace attnd

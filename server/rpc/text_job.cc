@@ -85,6 +85,7 @@ absl::Status TextJob::ResolveAnyModel(absl::string_view name, absl::string_view 
 
 void TextJob::UseModel(ServedModelPtr model) {
   model_ = std::move(model);
+  max_tokens_ = model_->shape().max_tokens;
   ticket_.queue = model_->queue.get();
 }
 

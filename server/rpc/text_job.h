@@ -48,7 +48,7 @@ struct TextSequence {
   float* logits = nullptr;       // [LogitRows, ModelConfig::logit_columns()]: MakeLogits, or the caller's own room
   std::vector<int32_t> logit_positions;          // kFillMask: the tokens whose logits are wanted; empty: all
   AttentionSink* sink = nullptr;                 // instead of a plan: the caller's own
-  std::optional<bool> normalize;                 // overrides the model's configuration; of decoders: false
+  std::optional<bool> normalize;                 // overrides the model's configuration
   HiddenPooling pooling = HiddenPooling::kLast;  // of a decoder's embedding
   AttentionResult attention;                     // of `plan`, valid in `done`
 };
@@ -72,6 +72,9 @@ class TextJob {
   absl::Status ResolveAnyModel(absl::string_view name, absl::string_view field = "model");
   // The same for a model that the caller has found already.
   void UseModel(ServedModelPtr model);
+
+  // What follows takes texts of `tokens` at most, where the model would take more.
+  void LimitTokens(int tokens) { max_tokens_ = tokens; }
 
   // Checks and tokenises `texts`: their number, their bytes, UTF-8, their tokens. Errors name "field[i]" and the limit.
   // Ends early when the deadline passes. The stages validate and tokenise are measured here. Each text is taken with
@@ -164,6 +167,7 @@ class TextJob {
   absl::Time mark_;  // end of the last stage
   StageTimes times_;
   ServedModelPtr model_;
+  int max_tokens_ = 0;  // of a text
   std::vector<TextSequence> sequences_;
   int64_t tokens_ = 0;
   int64_t attention_bytes_ = 0;

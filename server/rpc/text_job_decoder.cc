@@ -59,7 +59,7 @@ class TextJob::Reading : public GenerationListener {
     if (sequence_.embedding == nullptr) return;
     double squares = 0;
     for (const float h : hidden) squares += double{h} * h;
-    const bool normalize = sequence_.normalize.value_or(false) && squares > 0;
+    const bool normalize = sequence_.normalize.value_or(job_.served().embedding().pooling.normalize) && squares > 0;
     const float scale = normalize ? static_cast<float>(1 / std::sqrt(squares)) : 1.0f;
     std::transform(hidden.begin(), hidden.end(), sequence_.embedding, [scale](float h) { return scale * h; });
   }

@@ -16,7 +16,7 @@ std::string At(absl::string_view field, size_t i) { return absl::StrCat(field, "
 }  // namespace
 
 EncodeOptions TextJob::ModelOptions(Truncate truncate) const {
-  return {.max_tokens = model_->shape().max_tokens, .truncate = truncate};
+  return {.max_tokens = max_tokens_, .truncate = truncate};
 }
 
 absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Truncate truncate, absl::string_view field,

@@ -56,6 +56,8 @@ void Fuzz(std::string_view input) {
       std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
     }
   }
+  const auto embedding = LoadDecoderEmbedding(folder.path(), 64, 512);
+  Check(!embedding.ok() || (embedding->max_tokens >= 1 && embedding->max_tokens <= 512 && embedding->dense.empty()));
   auto config = LoadModelConfig(folder.path());
   if (!config.ok()) {
     Check(config.status().message().size() < 4096);

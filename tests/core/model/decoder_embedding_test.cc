@@ -1,0 +1,96 @@
+// What sentence-transformers' files say of a decoder.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "core/model/config.h"
+#include "core/model/decoder_model.h"
+#include "tests/temp_files.h"
+
+namespace attnd {
+namespace {
+
+constexpr char kModules[] = R"([
+  {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+  {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+  {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}])";
+
+class DecoderEmbeddingTest : public testing::Test {
+ protected:
+  void Write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories((folder_ / name).parent_path());
+    std::filesystem::remove(folder_ / name);  // it may be a link into tests/golden
+    std::ofstream(folder_ / name) << text;
+  }
+  absl::StatusOr<EmbeddingConfig> Load() const { return LoadDecoderEmbedding(folder_.path(), 96, 512); }
+  void ExpectFault(absl::StatusCode code, const std::string& text) const {
+    const auto config = Load();
+    EXPECT_EQ(config.status().code(), code);
+    EXPECT_TRUE(absl::StrContains(config.status().message(), text)) << config.status();
+  }
+
+  const TempFolder folder_{"decoder_embedding"};
+};
+
+TEST_F(DecoderEmbeddingTest, WithoutModulesNothingChanges) {
+  Write("1_Pooling/config.json", R"({"pooling_mode_mean_tokens": true})");
+  Write("tokenizer_config.json", R"({"model_max_length": 64})");
+  const auto config = Load();
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_TRUE(config->pooling.last_token);
+  EXPECT_FALSE(config->pooling.normalize);
+  EXPECT_EQ(config->embedding_size, 96);
+  EXPECT_EQ(config->max_tokens, 512);
+}
+
+TEST_F(DecoderEmbeddingTest, ModulesSayHow) {
+  Write("modules.json", kModules);
+  Write("1_Pooling/config.json", R"({"word_embedding_dimension": 96, "pooling_mode_lasttoken": true,
+                                     "pooling_mode_mean_tokens": false, "include_prompt": true})");
+  Write("sentence_bert_config.json", R"({"max_seq_length": 100})");
+  Write("config_sentence_transformers.json",
+        R"({"prompts": {"query": "Query:", "document": ""}, "default_prompt_name": null})");
+  auto config = Load();
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_TRUE(config->pooling.last_token);
+  EXPECT_TRUE(config->pooling.normalize);
+  EXPECT_EQ(config->max_tokens, 100);
+  EXPECT_EQ(config->prompts.at("query"), "Query:");
+  EXPECT_EQ(config->default_prompt_name, "");
+  Write("1_Pooling/config.json", R"({"pooling_mode_mean_tokens": true})");
+  config = Load();
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_FALSE(config->pooling.last_token);
+  EXPECT_EQ(config->pooling.mode, PoolingMode::kMean);
+}
+
+TEST_F(DecoderEmbeddingTest, WhatCannotBeIsRefused) {
+  Write("modules.json", kModules);
+  ExpectFault(absl::StatusCode::kNotFound, "1_Pooling/config.json");
+  Write("1_Pooling/config.json", R"({"pooling_mode_cls_token": true})");
+  ExpectFault(absl::StatusCode::kInvalidArgument, "\"cls_token\"; lasttoken and mean are supported of a decoder");
+  Write("1_Pooling/config.json", R"({"pooling_mode": "lasttoken", "word_embedding_dimension": 97})");
+  ExpectFault(absl::StatusCode::kInvalidArgument, "is 97, the model's is 96");
+  Write("1_Pooling/config.json", R"({"pooling_mode": "lasttoken"})");
+  EXPECT_TRUE(Load().ok());
+  Write("modules.json", R"([{"type": "a.Pooling", "path": "1_Pooling"}, {"type": "a.Dense", "path": "2_Dense"}])");
+  ExpectFault(absl::StatusCode::kUnimplemented, "Dense is not supported of a decoder");
+}
+
+TEST_F(DecoderEmbeddingTest, DecodersAreLoadedWithIt) {
+  folder_.LinkFilesOf(ATTND_SOURCE_DIR "/tests/golden/qwen3");
+  Write("modules.json", kModules);
+  Write("1_Pooling/config.json", R"({"pooling_mode_mean_tokens": true})");
+  auto model = DecoderModel::Load(folder_.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_FALSE((*model)->embedding.pooling.last_token);
+  EXPECT_TRUE((*model)->embedding.pooling.normalize);
+  Write("sentence_bert_config.json", R"({"do_lower_case": true})");
+  model = DecoderModel::Load(folder_.path());
+  EXPECT_TRUE(absl::StrContains(model.status().message(), "does not lower-case")) << model.status();
+}
+
+}  // namespace
+}  // namespace attnd
