@@ -6,6 +6,8 @@
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
+  // Or reading flushes the output, in the midst of what another thread writes to it.
+  std::cin.tie(nullptr);
   std::signal(SIGPIPE, SIG_DFL);  // `attn … | head` ends quietly
   attnd::Io io = attnd::SystemIo();
   return attnd::RunAttn(std::vector<std::string>(argv + 1, argv + argc), io);

@@ -95,6 +95,7 @@ int Run(VerbContext& context, const EmbedOptions& options) {
                  << StatusMessage(embedded.status.error_code(), embedded.status.error_message()) << "\n";
         }
         writer->Add(embedded);
+        if (format != "npy") out.flush();  // who reads line by line waits for no other; a line fills a buffer anyway
         progress.Show(totals.texts);
       },
       totals);
