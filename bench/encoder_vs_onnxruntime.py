@@ -1,5 +1,5 @@
-"""attnd beside ONNX Runtime (fused f32 graph) on all-MiniLM-L6-v2, in one run, alternating, medians; prints a table and JSON.
-usage: encoder_vs_onnxruntime.py BIN_FOLDER MODEL_FOLDER TEXTS.json MODEL.onnx [ROUNDS]
+"""attnd beside ONNX Runtime (fused f32 graph, or its int8) on all-MiniLM-L6-v2, in one run, alternating, medians; prints a table and JSON.
+usage: encoder_vs_onnxruntime.py BIN_FOLDER MODEL_FOLDER TEXTS.json MODEL.onnx [ROUNDS] [f32|int8 (of attnd, as MODEL.onnx is)]
 BIN_FOLDER holds engine_bench, attnd and attn. Every figure is a ratio of medians of the same run; useful tokens only."""
 import json
 import os
@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 BIN, MODEL, TEXTS, ONNX = sys.argv[1:5]
 ROUNDS = int(sys.argv[5]) if len(sys.argv) > 5 else 5
+PRECISION = sys.argv[6] if len(sys.argv) > 6 else "f32"
 CORES = len(os.sched_getaffinity(0))
 BATCH = 32
 
@@ -28,11 +29,12 @@ tokens = sum(map(len, ids))
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = CORES
 session = onnxruntime.InferenceSession(ONNX, options, providers=["CPUExecutionProvider"])
+DTYPE = np.int64 if "int64" in session.get_inputs()[0].type else np.int32
 
 
 def ort(batch):
     length = max(map(len, batch))
-    x = np.zeros((len(batch), length), np.int32)
+    x = np.zeros((len(batch), length), DTYPE)
     mask = np.zeros_like(x)
     for row, sequence in enumerate(batch):
         x[row, :len(sequence)] = sequence
@@ -60,14 +62,14 @@ def ort_latency(length):
     return statistics.median(times) * 1e3
 
 
-def engine(*arguments):
-    out = subprocess.run([BIN + "/engine_bench", MODEL, TEXTS, "1", str(CORES), *arguments], capture_output=True, check=True)
+def engine():
+    out = subprocess.run([BIN + "/engine_bench", MODEL, TEXTS, "1", str(CORES), "none", PRECISION], capture_output=True, check=True)
     return json.loads(out.stdout)
 
 
 class Server:
     def __enter__(self):
-        self.process = subprocess.Popen([BIN + "/attnd", "--model", "minilm=" + MODEL, "--listen", "127.0.0.1:0",
+        self.process = subprocess.Popen([BIN + "/attnd", "--model", f"minilm={MODEL},precision={PRECISION}", "--listen", "127.0.0.1:0",
                                          "--metrics-listen", "off"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for line in self.process.stdout:
             found = re.search(r"grpc (\S+)", line)
@@ -126,7 +128,7 @@ with Server() as server:
 
 median = {name: statistics.median(values) for name, values in results.items()}
 cpu = re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read()).group(1)
-print(f"{cpu}, {CORES} cores, {one['cpu_path']}, ONNX Runtime {onnxruntime.__version__}; {len(ids)} texts, {tokens} tokens, "
+print(f"{cpu}, {CORES} cores, {one['cpu_path']}, {PRECISION}, ONNX Runtime {onnxruntime.__version__}; {len(ids)} texts, {tokens} tokens, "
       f"{ROUNDS} rounds, medians\n")
 print("| what | attnd | against | ratio |\n|---|---|---|---|")
 rows = [("in-process, tokens/s", "engine", "ort", "ONNX Runtime"), ("gRPC Embed, 8 x 32 texts, tokens/s", "grpc", "engine", "in-process"),
