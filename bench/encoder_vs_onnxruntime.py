@@ -141,6 +141,6 @@ for label, a, b, against in rows:
 for length in (8, 16, 64, 128, 256):
     a, b = median[f"grpc_{length}"], median[f"ort_{length}"]
     print(f"| one request of {length} tokens through gRPC, p50 ms | {a:.2f} | ONNX Runtime in-process {b:.2f} | {a / b:.2f} |")
-weights = os.path.getsize(MODEL + "/model.safetensors") / 2**20
+weights = one["weight_bytes"] / 2**20
 print(f"\npeak resident memory of attnd under 8 x 32 texts, maps off: {rss:.0f} MiB, {rss - weights:.0f} beyond the weights")
 json.dump(results, open("bench-results.json", "w"), indent=1)
