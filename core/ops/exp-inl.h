@@ -1,4 +1,4 @@
-// FastExp: e^x for the other Highway files of this folder, about half the instructions of Highway's own.
+// FastExp: e^x for the other Highway files of this folder, without what Highway's own does for denormals.
 #if defined(ATTND_CORE_OPS_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTND_CORE_OPS_EXP_INL_H_
 #undef ATTND_CORE_OPS_EXP_INL_H_
@@ -12,7 +12,8 @@ HWY_BEFORE_NAMESPACE();
 namespace attnd {
 namespace HWY_NAMESPACE {
 
-// Within 3e-7 of e^x, relatively, for x in [-87, 88]; 0 below, -infinity included. x is at most 88. NaN gives 0.
+// Within 1.2e-7 of e^x, relatively, for x in [-87, 88], tried in steps of 1e-5; 0 below, -infinity included. x is at
+// most 88. NaN gives 0.
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V FastExp(D d, V x) {
   namespace hn = hwy::HWY_NAMESPACE;
