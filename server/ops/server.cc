@@ -70,25 +70,24 @@ void RouteGrpcLog(Log::Format format, const std::string& level) {
 constexpr const char* kServices[] = {"", "attnd.v1.Attnd", "inference.GRPCInferenceService"};
 
 // Sends GOAWAY over every connection, so that clients open no more calls there while those in flight finish. gRPC does
-// that only as the first part of its shutdown, which C++ has as a whole alone. The server's own Shutdown must have
-// returned before the end of this.
+// that only as the first part of its shutdown, which C++ has as a whole alone. `queue` is one of the server's, which
+// nobody reads; the server's own Shutdown must have returned before the end of this.
 class GoodbyeToAll {
  public:
-  explicit GoodbyeToAll(grpc::Server& server) : queue_(grpc_completion_queue_create_for_next(nullptr)) {
-    grpc_server_shutdown_and_notify(server.c_server(), queue_, nullptr);
+  GoodbyeToAll(grpc::Server& server, grpc::ServerCompletionQueue& queue) : queue_(queue) {
+    grpc_server_shutdown_and_notify(server.c_server(), queue_.cq(), nullptr);
   }
   ~GoodbyeToAll() {
-    grpc_completion_queue_shutdown(queue_);
-    while (grpc_completion_queue_next(queue_, gpr_inf_future(GPR_CLOCK_REALTIME), nullptr).type !=
+    queue_.Shutdown();
+    while (grpc_completion_queue_next(queue_.cq(), gpr_inf_future(GPR_CLOCK_REALTIME), nullptr).type !=
            GRPC_QUEUE_SHUTDOWN) {
     }
-    grpc_completion_queue_destroy(queue_);
   }
   GoodbyeToAll(const GoodbyeToAll&) = delete;
   GoodbyeToAll& operator=(const GoodbyeToAll&) = delete;
 
  private:
-  grpc_completion_queue* const queue_;
+  grpc::ServerCompletionQueue& queue_;
 };
 
 // An error that a flag's value brought about.
@@ -141,6 +140,7 @@ absl::Status Server::Serve(const ServiceFactory& make_services) {
   builder.RegisterCallbackGenericService(unknown_methods_.get());
   hand_over_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
+  goodbye_queue_ = builder.AddCompletionQueue(/*is_frequently_polled=*/false);
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr) return absl::InternalError("gRPC could not start");
   ServeHealth();
@@ -187,7 +187,7 @@ void Server::Shutdown() {
     const bool anybody = acceptor_ != nullptr && acceptor_->Connections() > 0;
     absl::SleepFor(std::max(config_.drain_grace, anybody ? config_.drain_notice : absl::ZeroDuration()));
     if (acceptor_ != nullptr) acceptor_->Stop();  // gRPC takes no connection once it has said goodbye
-    const GoodbyeToAll goodbye(*grpc_server_);
+    const GoodbyeToAll goodbye(*grpc_server_, *goodbye_queue_);
     drain_.Start();
     const bool finished = drain_.Wait(absl::Now() + config_.drain_timeout);
     if (!finished) log_.Warn("drain timed out", {{"calls_cancelled", drain_.in_flight()}});

@@ -68,6 +68,7 @@ class Server {
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::CallbackGenericService> unknown_methods_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> hand_over_;
+  std::unique_ptr<grpc::ServerCompletionQueue> goodbye_queue_;  // of its shutdown
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<MetricsExposer> exposer_;
