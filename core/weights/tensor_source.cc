@@ -34,9 +34,14 @@ std::string ShapeText(absl::Span<const int64_t> shape) {
 }
 
 std::string QuotedName(std::string_view name) {
-  constexpr size_t kMax = 96;
-  const std::string shown(name.substr(0, kMax));
-  return absl::StrCat("'", absl::CHexEscape(shown), name.size() > kMax ? "...'" : "'");
+  constexpr size_t kMax = 96;  // printed: an escape is four characters, and one name may stand inside another's error
+  std::string quoted = "'";
+  for (const char c : name) {
+    const std::string shown = absl::CHexEscape(std::string(1, c));
+    if (quoted.size() + shown.size() > kMax) return absl::StrCat(quoted, "...'");
+    quoted += shown;
+  }
+  return absl::StrCat(quoted, "'");
 }
 
 }  // namespace attnd

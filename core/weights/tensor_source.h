@@ -52,7 +52,7 @@ absl::StatusOr<std::vector<T>> AllocateVector(int64_t size) {
 
 // "[2, 3]"; an entry of -1 prints as "any".
 std::string ShapeText(absl::Span<const int64_t> shape);
-// A name out of a file as errors show it: escaped, of bounded length.
+// A name out of a file as errors show it: quoted, escaped, at most 100 characters.
 std::string QuotedName(std::string_view name);
 
 }  // namespace attnd

@@ -32,6 +32,14 @@ def small_safetensors():
     write("safetensors", "small", b"\1" + struct.pack("<Q", len(text)) + text + data)
 
 
+def long_names():
+    """An unknown key, and an unknown type, in a tensor: both names as long as errors get, four characters a byte."""
+    name = "\x7f" * 200
+    for case, entry in {"key": {name: 1}, "dtype": {"dtype": name}}.items():
+        text = json.dumps({name: entry}).encode()
+        write("safetensors", "long-" + case, b"\0" + struct.pack("<Q", 0) + text)
+
+
 def gguf():
     for path in (golden / "gguf").glob("*.gguf"):
         write("gguf", path.name, path.read_bytes())
@@ -66,5 +74,6 @@ for folder in sorted(golden.glob("bert*")):
 for folder in sorted([*golden.glob("*bert*"), golden / "mpnet", golden / "electra"]):
     config(folder)
 small_safetensors()
+long_names()
 gguf()
 tokenizer(golden / "bert")

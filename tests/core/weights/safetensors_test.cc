@@ -202,6 +202,13 @@ TEST(SafetensorsTest, ErrorsStayShortAndPrintable) {
   EXPECT_LT(parsed.status().message().size(), 200u);
   auto unicode = Parse(FileOf("{\"n\\u00e4\\u0007\":3}", 0));
   EXPECT_THAT(std::string(unicode.status().message()), HasSubstr("tensor 'n\\xc3\\xa4\\x07': a number"));
+  // An error may hold two names, each escaped: found by fuzzing.
+  std::string bells;
+  for (int i = 0; i < 200; ++i) bells += "\\u0007";
+  auto escaped = Parse(FileOf(absl::StrCat("{\"", bells, "\":{\"", bells, "\":1}}"), 0));
+  ASSERT_FALSE(escaped.ok());
+  EXPECT_LT(escaped.status().message().size(), 250u);
+  EXPECT_THAT(std::string(escaped.status().message()), ::testing::EndsWith("\\x07...'"));
 }
 
 TEST(SafetensorsTest, ReadingChecksShapeAndDType) {
