@@ -22,17 +22,42 @@ constexpr int kSpinsBeforeYield = 2000;
 
 }  // namespace
 
+// The tiles of one lane, in a cache line of their own.
+struct alignas(64) WorkTeam::Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 // One open session's current loop. The owner writes the plain fields only while `open` is false and `inside` is 0.
 struct alignas(64) WorkTeam::Slot {
   std::atomic<bool> taken{false};  // some session owns the slot
   std::atomic<bool> open{false};   // the loop takes helpers
   std::atomic<int> inside{0};      // helpers that may touch the loop
   const TileFn* fn = nullptr;
-  int64_t tiles = 0;
-  alignas(64) std::atomic<int64_t> next{0};
+  int shares = 0;
+  std::unique_ptr<Share[]> share;  // [capacity], the first `shares` of which hold the loop's tiles
+
+  // Runs tiles until none is left or `may_go_on` says no: those of the lane's own share first, then of the others'.
+  // Returns whether any ran.
+  template <typename MayGoOn>
+  bool Work(int lane, const MayGoOn& may_go_on) {
+    bool worked = false;
+    for (int i = 0; i < shares; ++i) {
+      Share& from = share[(lane + i) % shares];
+      while (from.next.load(std::memory_order_relaxed) < from.end) {
+        if (!may_go_on()) return worked;
+        const int64_t tile = from.next.fetch_add(1, std::memory_order_relaxed);
+        if (tile >= from.end) break;
+        (*fn)(tile, lane);
+        worked = true;
+      }
+    }
+    return worked;
+  }
 };
 
 WorkTeam::WorkTeam(int capacity) : capacity_(std::max(1, capacity)), slots_(new Slot[std::max(1, capacity)]) {
+  for (int i = 0; i < capacity_; ++i) slots_[i].share.reset(new Share[capacity_]);
   for (int i = 1; i < capacity_; ++i) helpers_.emplace_back([this, i] { HelperLoop(i); });
 }
 
@@ -71,10 +96,13 @@ void WorkTeam::Session::ParallelFor(int64_t tiles, TileFn fn) {
   }
   Slot& slot = team_.slots_[slot_];
   slot.fn = &fn;
-  slot.tiles = tiles;
-  slot.next.store(0, std::memory_order_relaxed);
+  slot.shares = static_cast<int>(std::min<int64_t>(team_.capacity_, tiles));
+  for (int i = 0; i < slot.shares; ++i) {
+    slot.share[i].next.store(tiles * i / slot.shares, std::memory_order_relaxed);
+    slot.share[i].end = tiles * (i + 1) / slot.shares;
+  }
   slot.open.store(true);
-  for (int64_t i; (i = slot.next.fetch_add(1, std::memory_order_relaxed)) < tiles;) fn(i, 0);
+  slot.Work(0, [] { return true; });
   slot.open.store(false);
   // A helper that saw `open` counts itself in `inside` first: both orders are sequentially consistent.
   for (int spins = 0; slot.inside.load() != 0; ++spins) {
@@ -104,15 +132,8 @@ void WorkTeam::HelperLoop(int helper) {
         if (!slot.open.load(std::memory_order_relaxed)) continue;
         slot.inside.fetch_add(1);
         if (slot.open.load()) {
-          const TileFn& fn = *slot.fn;
-          const int64_t tiles = slot.tiles;
           // A session that begins elsewhere takes this core back at the next tile.
-          while (HelperMayRun()) {
-            const int64_t tile = slot.next.fetch_add(1, std::memory_order_relaxed);
-            if (tile >= tiles) break;
-            fn(tile, helper);
-            worked = true;
-          }
+          worked = slot.Work(helper, [this] { return HelperMayRun(); }) || worked;
         }
         slot.inside.fetch_sub(1);
       }

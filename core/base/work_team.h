@@ -30,6 +30,8 @@ class WorkTeam {
     Session& operator=(const Session&) = delete;
 
     // Returns when every tile has run; what the tiles wrote is visible. Not reentrant: one loop at a time in a session.
+    // Each lane begins with its own share of consecutive tiles, and takes of others' when that is done: loops whose
+    // tiles follow the same rows find in a lane's cache what its last loop left there.
     void ParallelFor(int64_t tiles, TileFn fn);
     int lanes() const { return team_.capacity(); }
 
@@ -46,6 +48,7 @@ class WorkTeam {
   int capacity() const { return capacity_; }
 
  private:
+  struct Share;
   struct Slot;
   void HelperLoop(int helper);
   bool HelperMayRun() const;

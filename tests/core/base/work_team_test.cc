@@ -39,6 +39,25 @@ TEST(WorkTeamTest, WhatTilesWroteIsVisibleToTheCaller) {
   }
 }
 
+TEST(WorkTeamTest, LanesBeginWithSharesOfTheirOwn) {
+  constexpr int kLanes = 3;
+  WorkTeam team(kLanes);
+  WorkTeam::Session session(team);
+  for (int loop = 0; loop < 100; ++loop) {
+    // Each first tile of a share waits for the others: three lanes must be at them at once.
+    constexpr int kTiles = 12, kShare = kTiles / kLanes;
+    std::atomic<int> begun = 0;
+    std::vector<int> lanes(kTiles);
+    session.ParallelFor(kTiles, [&](int64_t tile, int lane) {
+      lanes[tile] = lane;
+      if (tile % kShare != 0) return;
+      ++begun;
+      while (begun < kLanes) std::this_thread::yield();
+    });
+    for (int lane = 0; lane < kLanes; ++lane) ASSERT_EQ(lanes[lane * kShare], lane);
+  }
+}
+
 TEST(WorkTeamTest, MoreSessionsThanCapacityFinish) {
   WorkTeam team(2);
   std::atomic<int64_t> sum = 0;
