@@ -156,10 +156,10 @@ void Decoder::Attend(int layer, const DecoderBatch& batch, const KvPages& pages,
 
 void Decoder::FeedForward(const DecoderLayer& layer, WorkTeam::Session& team, int rows, Workspace& w) const {
   if (!config_.gated) {
-    layer.up.Run(team, w.normed.data(), rows, config_.activation, w.gated.data());
+    layer.up.Run(team, w.normed.data(), rows, config_.activation, layer.down, w.gated);
     return;
   }
-  layer.up.RunGated(team, w.normed.data(), rows, config_.activation, w.gated.data());
+  layer.up.RunGated(team, w.normed.data(), rows, config_.activation, layer.down, w.gated);
 }
 
 absl::StatusOr<Decoder::Output> Decoder::Forward(const DecoderBatch& batch, KvPages& pages, WorkTeam::Session& team,
@@ -170,7 +170,6 @@ absl::StatusOr<Decoder::Output> Decoder::Forward(const DecoderBatch& batch, KvPa
   for (AlignedBuffer<float>* buffer : {&w.hidden, &w.normed, &w.sum}) buffer->Reserve(padded * width);
   w.joined.Reserve(padded * (queries + 2 * c.key_heads * c.head_dim));
   w.attended.Reserve(padded * queries);
-  w.gated.Reserve(padded * c.intermediate_size);
   w.logits.Reserve(int64_t{batch.logit_rows} * c.vocab_size);
   w.scratch.resize(std::max<size_t>(w.scratch.size(), team.lanes()));
 
@@ -219,10 +218,10 @@ absl::StatusOr<Decoder::Output> Decoder::Forward(const DecoderBatch& batch, KvPa
     }
     FeedForward(layer, team, rows, w);
     if (c.post_norms) {
-      layer.down.Run(team, w.gated.data(), rows, Activation::kNone, w.hidden.data());
+      layer.down.Run(team, w.gated, rows, Activation::kNone, w.hidden.data());
       AddNormed(layer.post_feed_forward_norm, team, w.sum.data(), rows, w.hidden.data());
     } else {
-      layer.down.RunAddResidual(team, w.gated.data(), rows, w.sum.data(), w.hidden.data());
+      layer.down.RunAddResidual(team, w.gated, rows, w.sum.data(), w.hidden.data());
     }
   }
   return Outputs(batch, from, rows, team, w);

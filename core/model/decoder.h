@@ -14,6 +14,7 @@
 #include "core/model/decoder_config.h"
 #include "core/model/decoder_weights.h"
 #include "core/ops/kv_pages.h"
+#include "core/ops/linear.h"
 #include "core/ops/paged_attention.h"
 
 namespace attnd {
@@ -28,7 +29,7 @@ class Decoder {
     AlignedBuffer<float> sum;           // [rows, hidden]
     AlignedBuffer<float> joined;        // [rows, (heads + 2 key_heads) head_dim]
     AlignedBuffer<float> attended;      // [rows, heads head_dim]
-    AlignedBuffer<float> gated;         // [rows, intermediate]
+    LinearRows gated;                   // [rows, intermediate]
     AlignedBuffer<float> logits;        // [logit rows, vocab]
     std::vector<PagedScratch> scratch;  // [lanes]
   };

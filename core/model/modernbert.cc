@@ -35,7 +35,6 @@ class ModernBertWorkspace final : public Encoder::Workspace {
     const int64_t rows = batch.tokens() + Linear::kPaddingRows;
     for (AlignedBuffer<float>* buffer : {&hidden, &normed, &attended, &sum}) buffer->Reserve(rows * config.hidden_size);
     query_key_value.Reserve(rows * 3 * config.hidden_size);
-    gated.Reserve(rows * config.intermediate_size);
     scratch.resize(std::max<size_t>(scratch.size(), lanes));
     positions.clear();
     for (int s = 0; s < batch.sequences(); ++s) {
@@ -47,7 +46,7 @@ class ModernBertWorkspace final : public Encoder::Workspace {
   AlignedBuffer<float> attended;          // [tokens, hidden], heads side by side
   AlignedBuffer<float> sum;               // [tokens, hidden], after the attention
   AlignedBuffer<float> query_key_value;   // [tokens, 3 hidden]
-  AlignedBuffer<float> gated;             // [tokens, intermediate]
+  LinearRows gated;                       // [tokens, intermediate]
   AlignedBuffer<float> narrow;            // unused by an embedding without projection
   std::vector<int32_t> positions;         // [tokens], within the sequence
   std::vector<AttentionScratch> scratch;  // [lanes]
@@ -164,8 +163,8 @@ absl::StatusOr<const float*> ModernBert::Forward(const PackedBatch& batch, WorkT
     }
     layer.attention_output.RunAddResidual(team, w.attended.data(), rows, w.hidden.data(), w.sum.data());
     layer.feed_forward_norm.Run(team, w.sum.data(), rows, w.normed.data());
-    layer.up.RunGated(team, w.normed.data(), rows, config_.activation, w.gated.data());
-    layer.down.RunAddResidual(team, w.gated.data(), rows, w.sum.data(), w.hidden.data());
+    layer.up.RunGated(team, w.normed.data(), rows, config_.activation, layer.down, w.gated);
+    layer.down.RunAddResidual(team, w.gated, rows, w.sum.data(), w.hidden.data());
   }
   final_norm_.Run(team, w.hidden.data(), rows, w.hidden.data());
   return w.hidden.data();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 // clang-format off: the order of Highway's headers matters
 #undef HWY_TARGET_INCLUDE
@@ -10,6 +11,8 @@
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "core/ops/exp-inl.h"
+#include "core/ops/load-inl.h"
+#include "core/ops/quantize-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -85,12 +88,6 @@ struct Tanh {
   }
 };
 
-// n values at x: all lanes, or fewer.
-template <class D>
-HWY_INLINE hn::Vec<D> Some(D d, const hn::TFromD<D>* x, size_t n) {
-  return n == hn::Lanes(d) ? hn::LoadU(d, x) : hn::LoadN(d, x, n);
-}
-
 // y = fn(d, r, c, n), which gives n values of row r from column c on.
 template <class Fn>
 HWY_INLINE void ForTile(const Fn& fn, int rows, int columns, int64_t stride, float* y) {
@@ -143,8 +140,7 @@ void Residual(const float* HWY_RESTRICT bias, const float* HWY_RESTRICT residual
   ForTile(fn, rows, columns, y_stride, y);
 }
 
-void Gate(Activation activation, int rows, int columns, const float* HWY_RESTRICT x, int64_t x_stride, float* y,
-          int64_t y_stride) {
+void Gate(Activation activation, int rows, int columns, const float* x, int64_t x_stride, float* y, int64_t y_stride) {
   WithActivation(activation, [&](auto f) HWY_ATTR {
     const auto fn = [&](auto d, int r, int c, size_t n) HWY_ATTR {
       const float* gate = x + r * x_stride + c;
@@ -154,75 +150,25 @@ void Gate(Activation activation, int rows, int columns, const float* HWY_RESTRIC
   });
 }
 
-// Rows that are scaled together.
-constexpr int kScaledRows = 4;
+void Quantize(const QuantizedTile& to, int r, int columns, const float* x) {
+  QuantizeOne(x, columns, to.rows + r * to.stride, to.scales[r], to.offsets[r]);
+}
 
-// n values of kRows rows from (row, c) on, which share the loads of what belongs to a column. Rows and groups are known
-// when this is compiled, and unrolled: what belongs to a row stays in registers.
-template <int kGroups, int kRows, class D, class V = hn::Vec<D>>
-HWY_INLINE void ScaleVector(D d, const IntegerTile& t, int row, int c, size_t n, const V* scales /* [rows, groups] */,
-                            const V* offsets /* [rows, groups] */, int64_t stride, float* HWY_RESTRICT y) {
-  const hn::RebindToSigned<D> di;
-  const int32_t* HWY_RESTRICT sums = t.sums + int64_t{row} * t.sums_stride + c;
-  y += row * stride + c;
-  V values[kRows];
-  HWY_UNROLL(kRows)
-  for (int r = 0; r < kRows; ++r) values[r] = t.accumulate ? Some(d, y + r * stride, n) : hn::Zero(d);
-  HWY_UNROLL(kGroups)
-  for (int g = 0; g < kGroups; ++g) {
-    const V weight_scale = Some(d, t.weight_scales + g * t.column_stride + c, n);
-    const V weight_sum = Some(d, t.weight_sums + g * t.column_stride + c, n);
-    HWY_UNROLL(kRows)
-    for (int r = 0; r < kRows; ++r) {
-      const V sum = hn::ConvertTo(d, Some(di, sums + g * t.group_stride + r * t.sums_stride, n));
-      values[r] = hn::MulAdd(hn::Mul(sum, weight_scale), scales[r * kGroups + g], values[r]);
-      values[r] = hn::MulAdd(weight_sum, offsets[r * kGroups + g], values[r]);
-    }
-  }
-  HWY_UNROLL(kRows)
-  for (int r = 0; r < kRows; ++r) {
-    if (n == hn::Lanes(d)) {
-      hn::StoreU(values[r], d, y + r * stride);
-    } else {
-      hn::StoreN(values[r], d, y + r * stride, n);
-    }
+void ActivateAndQuantize(Activation activation, const float* HWY_RESTRICT bias, int rows, int columns, float* x,
+                         int64_t x_stride, const QuantizedTile& to) {
+  // Row by row: what was written is read again from the nearest cache.
+  for (int r = 0; r < rows; ++r, x += x_stride) {
+    Activate(activation, bias, 1, columns, x, x_stride, x, x_stride);
+    Quantize(to, r, columns, x);
   }
 }
 
-template <int kGroups, int kRows>
-HWY_INLINE void ScaleSomeRows(const IntegerTile& t, int row, int columns, int64_t stride, float* HWY_RESTRICT y) {
-  const hn::ScalableTag<float> d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  hn::Vec<decltype(d)> scales[kRows * kGroups], offsets[kRows * kGroups];
-  HWY_UNROLL(kRows)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(kGroups)
-    for (int g = 0; g < kGroups; ++g) {
-      scales[r * kGroups + g] = hn::Set(d, t.row_scales[g * t.row_stride + row + r]);
-      offsets[r * kGroups + g] = hn::Set(d, t.row_offsets[g * t.row_stride + row + r]);
-    }
+void GateAndQuantize(Activation activation, int rows, int columns, float* x, int64_t x_stride,
+                     const QuantizedTile& to) {
+  for (int r = 0; r < rows; ++r, x += x_stride) {
+    Gate(activation, 1, columns, x, x_stride, x, x_stride);
+    Quantize(to, r, columns, x);
   }
-  int c = 0;
-  for (; c + lanes <= columns; c += lanes) {
-    ScaleVector<kGroups, kRows>(d, t, row, c, lanes, scales, offsets, stride, y);
-  }
-  if (c < columns) ScaleVector<kGroups, kRows>(d, t, row, c, columns - c, scales, offsets, stride, y);
-}
-
-template <int kGroups>
-void ScaleGroups(const IntegerTile& t, int rows, int columns, int64_t stride, float* HWY_RESTRICT y) {
-  int row = 0;
-  for (; row + kScaledRows <= rows; row += kScaledRows) ScaleSomeRows<kGroups, kScaledRows>(t, row, columns, stride, y);
-  for (; row < rows; ++row) ScaleSomeRows<kGroups, 1>(t, row, columns, stride, y);
-}
-
-void Scale(const IntegerTile& t, int rows, int columns, int64_t stride, float* y) {
-  static_assert(IntegerTile::kMaxGroups == 4);
-  const auto scale = t.groups == 4   ? &ScaleGroups<4>
-                     : t.groups == 3 ? &ScaleGroups<3>
-                     : t.groups == 2 ? &ScaleGroups<2>
-                                     : &ScaleGroups<1>;
-  scale(t, rows, columns, stride, y);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -234,8 +180,9 @@ namespace attnd {
 
 HWY_EXPORT(Activate);
 HWY_EXPORT(Residual);
-HWY_EXPORT(Scale);
 HWY_EXPORT(Gate);
+HWY_EXPORT(ActivateAndQuantize);
+HWY_EXPORT(GateAndQuantize);
 
 void AddBiasAndActivate(Activation activation, const float* bias, int rows, int columns, const float* x,
                         int64_t x_stride, float* y, int64_t y_stride) {
@@ -247,13 +194,19 @@ void AddBiasAndResidual(const float* bias, const float* residual, int rows, int 
   HWY_DYNAMIC_DISPATCH(Residual)(bias, residual, rows, columns, x, x_stride, y, y_stride);
 }
 
-void ScaleSums(const IntegerTile& from, int rows, int columns, int64_t stride, float* y) {
-  HWY_DYNAMIC_DISPATCH(Scale)(from, rows, columns, stride, y);
-}
-
 void GateRows(Activation activation, int rows, int columns, const float* x, int64_t x_stride, float* y,
               int64_t y_stride) {
   HWY_DYNAMIC_DISPATCH(Gate)(activation, rows, columns, x, x_stride, y, y_stride);
+}
+
+void ActivateToQuantized(Activation activation, const float* bias, int rows, int columns, float* x, int64_t x_stride,
+                         const QuantizedTile& to) {
+  HWY_DYNAMIC_DISPATCH(ActivateAndQuantize)(activation, bias, rows, columns, x, x_stride, to);
+}
+
+void GateToQuantized(Activation activation, int rows, int columns, float* x, int64_t x_stride,
+                     const QuantizedTile& to) {
+  HWY_DYNAMIC_DISPATCH(GateAndQuantize)(activation, rows, columns, x, x_stride, to);
 }
 
 }  // namespace attnd

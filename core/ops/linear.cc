@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/base/aligned.h"
+#include "core/ops/integer_tile.h"
 #include "core/ops/quantize.h"
 #include "core/ops/row_kernel.h"
 
@@ -34,6 +34,8 @@ constexpr int kStripsPerLane = 4;
 constexpr int kRowStripColumns = 384;
 static_assert(kRowStripColumns <= kTileRows * kStripColumns && kRowStripColumns <= kTileRows * kBlockColumnsMax);
 constexpr int kRowStripsPerLane = 2;
+// A strip that is quantised for the next layer is one group of its inputs, or of two halves; so wide at most.
+constexpr int kQuantizedColumns = 384;
 
 // x in the type that the kernel multiplies. Grows to the largest step seen; the thread that runs a layer owns it, and
 // its helpers read it.
@@ -44,6 +46,14 @@ struct Converted {
 };
 
 }  // namespace
+
+// Products of a tile, beside which nothing else of their outputs is computed.
+struct Linear::Strip {
+  int row, rows;
+  int column, columns;  // outputs; of either half where there are two
+  float* product;       // [rows, stride]
+  int64_t stride;
+};
 
 struct Linear::Input {
   const void* Row(int row) const { return static_cast<const char*>(data) + row * row_bytes; }
@@ -115,23 +125,37 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
   return input;
 }
 
-// epilogue(column, rows, columns, product, at): `product` [rows, kStripColumns] is of `columns` outputs from `column`
-// on, `at` is where they begin in y. Of 2 `parts`, a strip is `columns` of either half of the outputs, side by side.
-template <typename Epilogue>
-void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, int parts, const Epilogue& epilogue) const {
-  const Input input = Prepare(team, x, rows);
-  const int blocks = weights_.blocks() / parts;
-  const int panels = (rows + kPanelRows - 1) / kPanelRows;
+Linear::Input Linear::Prepare(WorkTeam::Session& team, const LinearRows& x, int rows) const {
+  if (!x.quantized_) return Prepare(team, x.floats_.data(), rows);
+  return {.data = x.levels_.data(),
+          .row_bytes = weights_.row_bytes(),
+          .rows = rows,
+          .scales = x.scales_.data(),
+          .offsets = x.offsets_.data()};
+}
+
+// Blocks of columns of a strip, as many as there is room for, fewer where lanes would go without.
+int Linear::StripBlocks(const WorkTeam::Session& team, int rows, int parts) const {
+  const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
   const int64_t most_blocks = (rows == 1 ? kRowStripColumns : kStripColumns) / parts / weights_.block();
   const int64_t least_strips = team.lanes() * (rows == 1 ? kRowStripsPerLane : kStripsPerLane);
-  const int strip_blocks =
-      static_cast<int>(std::clamp<int64_t>(int64_t{panels} * blocks / least_strips, 1, most_blocks));
+  return static_cast<int>(std::clamp<int64_t>(panels * weights_.blocks() / parts / least_strips, 1, most_blocks));
+}
+
+// Runs epilogue(strip) for every tile. Of 2 `parts`, a strip is of either half of the outputs, side by side.
+template <typename Epilogue>
+void Linear::RunTiles(WorkTeam::Session& team, const Input& input, int parts, int strip_blocks,
+                      const Epilogue& epilogue) const {
+  const int rows = input.rows;
+  const int blocks = weights_.blocks() / parts;
+  const int panels = (rows + kPanelRows - 1) / kPanelRows;
   const int strips = (blocks + strip_blocks - 1) / strip_blocks;
+  const int64_t stride = std::max(kStripColumns, strip_blocks * weights_.block() * parts);
   // Enough tiles for every lane; no more, since each tile reads its panel of x anew.
   const int64_t wanted = team.lanes() * kTilesPerLane;
   const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, strips));
   team.ParallelFor(int64_t{panels} * groups, [&](int64_t tile, int) {
-    alignas(64) float product[kTileRows * kStripColumns];                              // [tile rows, kStripColumns]
+    alignas(64) float product[kTileRows * kQuantizedColumns];                          // [tile rows, stride]
     alignas(64) int32_t sums[IntegerTile::kMaxGroups * kTileRows * kBlockColumnsMax];  // of MultiplyGroups
     const int panel = static_cast<int>(tile / groups);
     const int group = static_cast<int>(tile % groups);
@@ -145,22 +169,22 @@ void Linear::RunTiles(WorkTeam::Session& team, const float* x, int rows, int par
         const int count = std::min(kTileRows, row_end - row);
         for (int part = 0; part < parts; ++part) {
           Multiply(input, row, count, part * blocks + first_block, last_block - first_block, sums,
-                   product + part * columns);
+                   product + part * columns, stride);
         }
-        epilogue(column, count, columns, product, int64_t{row} * (outputs_ / parts) + column);
+        epilogue(Strip{row, count, column, columns, product, stride});
       }
     }
   });
 }
 
 // Blocks [block, block + count) of columns, side by side.
-void Linear::Multiply(const Input& input, int row, int rows, int block, int count, int32_t* sums,
-                      float* product) const {
+void Linear::Multiply(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
+                      int64_t stride) const {
   const bool quantized = weights_.data() == UkernelData::kU8S8;
   const int at_once = rows == 1 ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     if (quantized) {
-      MultiplyGroups(input, row, rows, block, at_once, sums, product);
+      MultiplyGroups(input, row, rows, block, at_once, sums, product, stride);
     } else if (rows == 1) {
       MultiplyOneRow(input.Row(row), block, count, 0, 1, product);
     } else {
@@ -186,8 +210,8 @@ void Linear::MultiplyOneRow(const void* x, int block, int count, int group, int 
 }
 
 // From the integer products of groups of inputs; `count` blocks where it is one row.
-void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums,
-                            float* product) const {
+void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
+                            int64_t stride) const {
   const int column = block * weights_.block(), columns = count * weights_.block();
   for (int first = 0; first < weights_.groups(); first += IntegerTile::kMaxGroups) {
     const int64_t at = int64_t{first} * input.rows + row;
@@ -210,27 +234,47 @@ void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, in
         MultiplyBlock(x + g * weights_.group(), rows, block, first + g, sums + g * tile.group_stride);
       }
     }
-    ScaleSums(tile, rows, std::min(columns, outputs_ - column), kStripColumns, product);
+    ScaleSums(tile, rows, std::min(columns, outputs_ - column), stride, product);
   }
 }
 
-void Linear::Run(WorkTeam::Session& team, const float* x, int rows, Activation activation, float* y) const {
-  RunTiles(team, x, rows, 1, [&](int column, int count, int columns, const float* product, int64_t at) {
-    AddBiasAndActivate(activation, bias_.data() + column, count, columns, product, kStripColumns, y + at, outputs_);
+void Linear::Activate(WorkTeam::Session& team, const Input& input, Activation activation, float* y) const {
+  RunTiles(team, input, 1, StripBlocks(team, input.rows, 1), [&](const Strip& s) {
+    AddBiasAndActivate(activation, bias_.data() + s.column, s.rows, s.columns, s.product, s.stride,
+                       y + int64_t{s.row} * outputs_ + s.column, outputs_);
   });
 }
 
-void Linear::RunAddResidual(WorkTeam::Session& team, const float* x, int rows, const float* residual, float* y) const {
-  RunTiles(team, x, rows, 1, [&](int column, int count, int columns, const float* product, int64_t at) {
-    AddBiasAndResidual(bias_.data() + column, residual + at, count, columns, product, kStripColumns, y + at, outputs_);
+void Linear::AddResidual(WorkTeam::Session& team, const Input& input, const float* residual, float* y) const {
+  RunTiles(team, input, 1, StripBlocks(team, input.rows, 1), [&](const Strip& s) {
+    const int64_t at = int64_t{s.row} * outputs_ + s.column;
+    AddBiasAndResidual(bias_.data() + s.column, residual + at, s.rows, s.columns, s.product, s.stride, y + at,
+                       outputs_);
   });
+}
+
+void Linear::Run(WorkTeam::Session& team, const float* x, int rows, Activation activation, float* y) const {
+  Activate(team, Prepare(team, x, rows), activation, y);
+}
+
+void Linear::Run(WorkTeam::Session& team, const LinearRows& x, int rows, Activation activation, float* y) const {
+  Activate(team, Prepare(team, x, rows), activation, y);
+}
+
+void Linear::RunAddResidual(WorkTeam::Session& team, const float* x, int rows, const float* residual, float* y) const {
+  AddResidual(team, Prepare(team, x, rows), residual, y);
+}
+
+void Linear::RunAddResidual(WorkTeam::Session& team, const LinearRows& x, int rows, const float* residual,
+                            float* y) const {
+  AddResidual(team, Prepare(team, x, rows), residual, y);
 }
 
 void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activation activation, float* y) const {
   const int wide = outputs_ / 2;
   if (gate_in_strips_) {
-    RunTiles(team, x, rows, 2, [&](int, int count, int columns, const float* product, int64_t at) {
-      GateRows(activation, count, columns, product, kStripColumns, y + at, wide);
+    RunTiles(team, Prepare(team, x, rows), 2, StripBlocks(team, rows, 2), [&](const Strip& s) {
+      GateRows(activation, s.rows, s.columns, s.product, s.stride, y + int64_t{s.row} * wide + s.column, wide);
     });
     return;
   }
@@ -243,6 +287,54 @@ void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activat
     GateRows(activation, static_cast<int>(std::min<int64_t>(kGatedRows, rows - row)), wide,
              both.data() + row * outputs_, outputs_, y + row * wide, wide);
   });
+}
+
+// epilogue(strip, tile) for strips that are groups of inputs of `next`. Returns false, with room for f32 in y, where
+// strips can't be that.
+template <typename Epilogue>
+bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int parts, const Linear& next,
+                          LinearRows& y, const Epilogue& epilogue) const {
+  const PackedWeights& to = next.weights_;
+  const int64_t width = outputs_ / parts, padded = rows + kPaddingRows;
+  const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
+  y.quantized_ = weights_.data() == UkernelData::kU8S8 && to.data() == UkernelData::kU8S8 &&
+                 to.padded_inputs() == width && to.group() % weights_.block() == 0 &&
+                 to.group() * parts <= kQuantizedColumns && panels * to.groups() >= 2 * team.lanes();
+  if (!y.quantized_) {
+    y.floats_.Reserve(padded * width);
+    return false;
+  }
+  y.levels_.Reserve(padded * to.row_bytes());
+  y.scales_.Reserve(int64_t{to.groups()} * rows);
+  y.offsets_.Reserve(int64_t{to.groups()} * rows);
+  RunTiles(team, Prepare(team, x, rows), parts, to.group() / weights_.block(), [&](const Strip& s) {
+    const int64_t at = int64_t{s.column / to.group()} * rows + s.row;
+    epilogue(s, QuantizedTile{.rows = y.levels_.data() + s.row * to.row_bytes() + s.column,
+                              .stride = to.row_bytes(),
+                              .scales = y.scales_.data() + at,
+                              .offsets = y.offsets_.data() + at});
+  });
+  return true;
+}
+
+void Linear::Run(WorkTeam::Session& team, const float* x, int rows, Activation activation, const Linear& next,
+                 LinearRows& y) const {
+  const auto quantize = [&](const Strip& s, const QuantizedTile& to) {
+    ActivateToQuantized(activation, bias_.data() + s.column, s.rows, s.columns, s.product, s.stride, to);
+  };
+  if (!RunQuantized(team, x, rows, 1, next, y, quantize)) Run(team, x, rows, activation, y.floats_.data());
+}
+
+void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activation activation, const Linear& next,
+                      LinearRows& y) const {
+  const auto quantize = [&](const Strip& s, const QuantizedTile& to) {
+    GateToQuantized(activation, s.rows, s.columns, s.product, s.stride, to);
+  };
+  if (!gate_in_strips_ || !RunQuantized(team, x, rows, 2, next, y, quantize)) {
+    y.quantized_ = false;
+    y.floats_.Reserve(int64_t{rows + kPaddingRows} * (outputs_ / 2));
+    RunGated(team, x, rows, activation, y.floats_.data());
+  }
 }
 
 }  // namespace attnd

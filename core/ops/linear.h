@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "core/base/aligned.h"
 #include "core/base/work_team.h"
 #include "core/ops/activation.h"
 #include "core/ops/packed_weights.h"
@@ -13,6 +14,22 @@
 #include "core/ops/ukernel.h"
 
 namespace attnd {
+
+// Rows that one layer leaves for the next: in f32, or already as the next multiplies them in int8. Grows to the largest
+// step seen; written and read within one step.
+class LinearRows {
+ public:
+  // As f32 where they are that, else null. [rows, width]
+  const float* floats() const { return quantized_ ? nullptr : floats_.data(); }
+
+ private:
+  friend class Linear;
+  AlignedBuffer<float> floats_;    // [rows, width]
+  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer]
+  AlignedBuffer<float> scales_;    // [groups, rows]
+  AlignedBuffer<float> offsets_;   // [groups, rows]
+  bool quantized_ = false;
+};
 
 // Immutable after construction; Run may be called by any number of threads with different outputs.
 class Linear {
@@ -32,24 +49,44 @@ class Linear {
   // y = activation(x W^T + b).
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            float* y /* [rows, outputs] */) const;
+  // The same for `next` to take: where both are in int8, strips are quantised while they are hot. The values are those
+  // of the other way round.
+  void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
+           const Linear& next, LinearRows& y) const;
+  void Run(WorkTeam::Session& team, const LinearRows& x, int rows, Activation activation,
+           float* y /* [rows, outputs] */) const;
   // y = x W^T + b + residual; residual may be y.
+  void RunAddResidual(WorkTeam::Session& team, const LinearRows& x, int rows,
+                      const float* residual /* [rows, outputs] */, float* y /* [rows, outputs] */) const;
   void RunAddResidual(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows,
                       const float* residual /* [rows, outputs] */, float* y /* [rows, outputs] */) const;
   // y = activation(gate) * up, where x W^T + b is gate and up side by side. "GLU Variants Improve Transformer",
   // Shazeer, 2020.
   void RunGated(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
                 float* y /* [rows, outputs / 2] */) const;
+  void RunGated(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
+                const Linear& next, LinearRows& y) const;
 
  private:
   struct Input;
+  struct Strip;
   Input Prepare(WorkTeam::Session& team, const float* x, int rows) const;
+  Input Prepare(WorkTeam::Session& team, const LinearRows& x, int rows) const;
   template <typename Epilogue>
-  void RunTiles(WorkTeam::Session& team, const float* x, int rows, int parts, const Epilogue& epilogue) const;
+  void RunTiles(WorkTeam::Session& team, const Input& input, int parts, int strip_blocks,
+                const Epilogue& epilogue) const;
+  int StripBlocks(const WorkTeam::Session& team, int rows, int parts) const;
+  void Activate(WorkTeam::Session& team, const Input& input, Activation activation, float* y) const;
+  void AddResidual(WorkTeam::Session& team, const Input& input, const float* residual, float* y) const;
+  template <typename Epilogue>
+  bool RunQuantized(WorkTeam::Session& team, const float* x, int rows, int parts, const Linear& next, LinearRows& y,
+                    const Epilogue& epilogue) const;
   void Multiply(const Input& input, int row, int rows, int block, int count,
-                int32_t* sums /* [groups][rows, columns] */, float* product) const;
+                int32_t* sums /* [groups][rows, columns] */, float* product, int64_t stride) const;
   void MultiplyBlock(const void* x, int rows, int block, int group, void* out) const;
   void MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const;
-  void MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product) const;
+  void MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
+                      int64_t stride) const;
 
   const int inputs_, outputs_;
   PackedWeights weights_;

@@ -8,7 +8,7 @@
 #define HWY_TARGET_INCLUDE "core/ops/quantize.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-#include "core/ops/fold-inl.h"
+#include "core/ops/quantize-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -16,29 +16,8 @@ namespace attnd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void Quantize(const float* HWY_RESTRICT x, int columns, int stride, uint8_t* HWY_RESTRICT q, float& scale,
-              float& offset) {
-  const hn::ScalableTag<float> d;
-  const hn::Rebind<uint8_t, decltype(d)> du8;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const auto first = hn::Set(d, x[0]);
-  auto low = Fold(d, columns, first, [&](auto v, int c) HWY_ATTR { return hn::Min(v, hn::LoadU(d, x + c)); }, Least());
-  auto high =
-      Fold(d, columns, first, [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, x + c)); }, Largest());
-  int c = columns / lanes * lanes;
-  if (c < columns) {
-    const auto v = hn::LoadNOr(first, d, x + c, columns - c);
-    low = hn::Min(low, v);
-    high = hn::Max(high, v);
-  }
-  offset = hn::ReduceMin(d, low);
-  const float range = hn::ReduceMax(d, high) - offset;
-  scale = range * (1.0f / 255);
-  const auto least = hn::Set(d, offset);
-  const auto inverse = hn::Set(d, range > 0 ? 255 / range : 0.0f);
-  const auto levels = [&](auto v) { return hn::DemoteTo(du8, hn::NearestInt(hn::Mul(hn::Sub(v, least), inverse))); };
-  for (c = 0; c + lanes <= columns; c += lanes) hn::StoreU(levels(hn::LoadU(d, x + c)), du8, q + c);
-  if (c < columns) hn::StoreN(levels(hn::LoadN(d, x + c, columns - c)), du8, q + c, columns - c);
+void Quantize(const float* x, int columns, int stride, uint8_t* q, float& scale, float& offset) {
+  QuantizeOne(x, columns, q, scale, offset);
   if (columns < stride) std::memset(q + columns, 0, stride - columns);
 }
 

@@ -12,6 +12,14 @@ namespace attnd {
 void QuantizeRow(const float* x /* [columns] */, int columns, int stride, uint8_t* q /* [stride] */, float* scale,
                  float* offset);
 
+// Where rows of one range each go, as QuantizeRow has them.
+struct QuantizedTile {
+  uint8_t* rows;  // [rows, stride]
+  int64_t stride;
+  float* scales;   // [rows]
+  float* offsets;  // [rows]
+};
+
 // Rounded to nearest, ties to even, alike on every CPU. Columns from `columns` to `stride` become 0.
 void ConvertRowsToBf16(const float* x /* [rows, columns] */, int rows, int columns, int stride,
                        uint16_t* y /* [rows, stride] */);

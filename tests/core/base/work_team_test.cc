@@ -62,6 +62,7 @@ TEST(WorkTeamTest, MoreSessionsThanCapacityFinish) {
   WorkTeam team(2);
   std::atomic<int64_t> sum = 0;
   std::vector<std::thread> threads;
+  threads.reserve(5);
   for (int t = 0; t < 5; ++t) {
     threads.emplace_back([&] {
       for (int step = 0; step < 50; ++step) {

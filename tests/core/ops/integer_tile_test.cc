@@ -1,10 +1,11 @@
 // ScaleSums against their definition in double, on every path this CPU has.
+#include "core/ops/integer_tile.h"
+
 #include <gtest/gtest.h>
 
 #include <random>
 #include <vector>
 
-#include "core/ops/activation.h"
 #include "tests/core/ops/on_every_target.h"
 
 namespace attnd {

@@ -165,7 +165,8 @@ TEST(LinearPrecisionSaturationTest, TheLargestProductsAreExact) {
   std::vector<float> w(kInputs * kOutputs, 1.0f);
   for (int n = 1; n < kOutputs; ++n) {
     for (int k = 0; k < kInputs; ++k) {
-      const float part = static_cast<float>(k / 2) / 127;
+      const int pair = k / 2;
+      const float part = static_cast<float>(pair) / 127;
       const float shared = k % 2 == 0 ? part : 1 - part;
       w[n * kInputs + k] = n == 1 ? -1.0f : n == 2 ? (k % 2 == 0 ? 1.0f : -1.0f) : n % 2 == 0 ? shared : -shared;
     }

@@ -1,0 +1,51 @@
+// QuantizeOne: a row of one range as u8, for the other Highway files of this folder.
+#if defined(ATTND_CORE_OPS_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTND_CORE_OPS_QUANTIZE_INL_H_
+#undef ATTND_CORE_OPS_QUANTIZE_INL_H_
+#else
+#define ATTND_CORE_OPS_QUANTIZE_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/ops/fold-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnd {
+namespace HWY_NAMESPACE {
+
+// x[c] ~ offset + scale * q[c], c in [0, columns): offset is the least of x, scale 1/255 of its range.
+HWY_INLINE void QuantizeOne(const float* HWY_RESTRICT x, int columns, uint8_t* HWY_RESTRICT q, float& scale,
+                            float& offset) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<uint8_t, decltype(d)> du8;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto first = hn::Set(d, x[0]);
+  auto low = Fold(d, columns, first, [&](auto v, int c) HWY_ATTR { return hn::Min(v, hn::LoadU(d, x + c)); }, Least());
+  auto high =
+      Fold(d, columns, first, [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, x + c)); }, Largest());
+  int c = columns / lanes * lanes;
+  if (c < columns) {
+    const auto v = hn::LoadNOr(first, d, x + c, columns - c);
+    low = hn::Min(low, v);
+    high = hn::Max(high, v);
+  }
+  offset = hn::ReduceMin(d, low);
+  const float range = hn::ReduceMax(d, high) - offset;
+  scale = range * (1.0f / 255);
+  const auto least = hn::Set(d, offset);
+  const auto inverse = hn::Set(d, range > 0 ? 255 / range : 0.0f);
+  const auto levels = [&](auto v)
+                          HWY_ATTR { return hn::DemoteTo(du8, hn::NearestInt(hn::Mul(hn::Sub(v, least), inverse))); };
+  for (c = 0; c + lanes <= columns; c += lanes) hn::StoreU(levels(hn::LoadU(d, x + c)), du8, q + c);
+  if (c < columns) hn::StoreN(levels(hn::LoadN(d, x + c, columns - c)), du8, q + c, columns - c);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnd
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
