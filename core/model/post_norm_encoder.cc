@@ -18,14 +18,14 @@ class PostNormWorkspace final : public Encoder::Workspace {
     hidden.Reserve(rows * config.hidden_size);
     attended.Reserve(rows * config.hidden_size);
     sum.Reserve(rows * config.hidden_size);
-    query_key_value.Reserve(rows * 3 * config.hidden_size);
+    query_key_value = wide.Borrow(rows * std::max(3 * config.hidden_size, config.intermediate_size));
     scratch.resize(std::max<size_t>(scratch.size(), lanes));
   }
   AlignedBuffer<float> hidden;            // [tokens, hidden]
   AlignedBuffer<float> attended;          // [tokens, hidden]; after its norm: the input of the feed-forward part
   AlignedBuffer<float> sum;               // [tokens, hidden], before a norm
-  AlignedBuffer<float> query_key_value;   // [tokens, 3 hidden]
   LinearRows wide;                        // [tokens, intermediate]
+  float* query_key_value = nullptr;       // [tokens, 3 hidden], borrowed of `wide`
   AlignedBuffer<float> narrow;            // [tokens, embedding width], where it is not hidden
   std::vector<AttentionScratch> scratch;  // [lanes]
 };
@@ -56,11 +56,11 @@ absl::StatusOr<const float*> PostNormEncoder::Forward(const PackedBatch& batch, 
     if (!keep_going()) return absl::CancelledError("the step was given up between layers");
     const PostNormLayer& layer = parts_.layers[parts_.order[l]];
     const bool prune = l + 1 == passes && !batch.all_outputs();
-    layer.query_key_value.Run(team, w.hidden.data(), rows, Activation::kNone, w.query_key_value.data());
+    layer.query_key_value.Run(team, w.hidden.data(), rows, Activation::kNone, w.query_key_value);
     RunSelfAttention({.layer = l,
                       .heads = config_.heads,
                       .head_dim = config_.head_dim(),
-                      .qkv = w.query_key_value.data(),
+                      .qkv = w.query_key_value,
                       .output = w.attended.data(),
                       .bias = parts_.bias.has_value() ? &*parts_.bias : nullptr,
                       .outputs_only = prune},

@@ -21,6 +21,12 @@ class LinearRows {
  public:
   // As f32 where they are that, else null. [rows, width]
   const float* floats() const { return quantized_ ? nullptr : floats_.data(); }
+  // Room for `size` other values until a layer writes its rows: what is wide at another time may lie in the same
+  // memory, which is then still in cache.
+  float* Borrow(int64_t size) {
+    floats_.Reserve(size);
+    return floats_.data();
+  }
 
  private:
   friend class Linear;
