@@ -37,17 +37,9 @@ constexpr int kRowStripsPerLane = 2;
 // A strip that is quantised for the next layer is one group of its inputs, or of two halves; so wide at most.
 constexpr int kQuantizedColumns = 384;
 
-// x in the type that the kernel multiplies. Grows to the largest step seen; the thread that runs a layer owns it, and
-// its helpers read it.
-struct Converted {
-  AlignedBuffer<uint8_t> rows;   // [rows, padded inputs] of u8 or bf16
-  AlignedBuffer<float> scales;   // [groups, rows]
-  AlignedBuffer<float> offsets;  // [groups, rows]
-};
-
 }  // namespace
 
-// Products of a tile, beside which nothing else of their outputs is computed.
+// The products of some rows and neighbouring outputs, in a tile of their own.
 struct Linear::Strip {
   int row, rows;
   int column, columns;  // outputs; of either half where there are two
@@ -85,6 +77,14 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
   last_ = GetUkernelTable(last);
 }
 
+// Room in x for `rows` rows as this layer multiplies them where that is not f32.
+void Linear::Reserve(int rows, LinearRows& x) const {
+  x.quantized_ = true;
+  x.levels_.Reserve((rows + kPaddingRows) * weights_.row_bytes());
+  x.scales_.Reserve(int64_t{weights_.groups()} * rows);
+  x.offsets_.Reserve(int64_t{weights_.groups()} * rows);
+}
+
 Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows) const {
   const UkernelData data = weights_.data();
   if (data == UkernelData::kF32 || data == UkernelData::kF32Bf16) {
@@ -92,18 +92,14 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
   }
   const int width = weights_.padded_inputs();
   const int64_t row_bytes = weights_.row_bytes();
-  thread_local Converted converted;
-  converted.rows.Reserve((rows + kPaddingRows) * row_bytes);
-  converted.scales.Reserve(int64_t{weights_.groups()} * rows);
-  converted.offsets.Reserve(int64_t{weights_.groups()} * rows);
-  const Input input = {.data = converted.rows.data(),
-                       .row_bytes = row_bytes,
-                       .rows = rows,
-                       .scales = converted.scales.data(),
-                       .offsets = converted.offsets.data()};
-  uint8_t* to = converted.rows.data();
-  float* scales = converted.scales.data();
-  float* offsets = converted.offsets.data();
+  // Of the thread that runs the layer; its helpers write their part.
+  thread_local LinearRows owned;
+  LinearRows& converted = owned;
+  Reserve(rows, converted);
+  const Input input = Prepare(team, converted, rows);
+  uint8_t* to = converted.levels_.data();
+  float* scales = converted.scales_.data();
+  float* offsets = converted.offsets_.data();
   const int tile_rows = rows <= kConvertedAlone ? rows : kConvertedRows;
   team.ParallelFor((rows + tile_rows - 1) / tile_rows, [&](int64_t tile, int) {
     const int row = static_cast<int>(tile) * tile_rows;
@@ -289,24 +285,17 @@ void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activat
   });
 }
 
-// epilogue(strip, tile) for strips that are groups of inputs of `next`. Returns false, with room for f32 in y, where
-// strips can't be that.
+// epilogue(strip, tile) for strips that are groups of inputs of `next`. Returns false where strips can't be that.
 template <typename Epilogue>
 bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int parts, const Linear& next,
                           LinearRows& y, const Epilogue& epilogue) const {
   const PackedWeights& to = next.weights_;
-  const int64_t width = outputs_ / parts, padded = rows + kPaddingRows;
   const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
-  y.quantized_ = weights_.data() == UkernelData::kU8S8 && to.data() == UkernelData::kU8S8 &&
-                 to.padded_inputs() == width && to.group() % weights_.block() == 0 &&
-                 to.group() * parts <= kQuantizedColumns && panels * to.groups() >= 2 * team.lanes();
-  if (!y.quantized_) {
-    y.floats_.Reserve(padded * width);
-    return false;
-  }
-  y.levels_.Reserve(padded * to.row_bytes());
-  y.scales_.Reserve(int64_t{to.groups()} * rows);
-  y.offsets_.Reserve(int64_t{to.groups()} * rows);
+  const bool fits = weights_.data() == UkernelData::kU8S8 && to.data() == UkernelData::kU8S8 &&
+                    to.padded_inputs() == outputs_ / parts && to.group() % weights_.block() == 0 &&
+                    to.group() * parts <= kQuantizedColumns && panels * to.groups() >= 2 * team.lanes();
+  if (!fits) return false;
+  next.Reserve(rows, y);
   RunTiles(team, Prepare(team, x, rows), parts, to.group() / weights_.block(), [&](const Strip& s) {
     const int64_t at = int64_t{s.column / to.group()} * rows + s.row;
     epilogue(s, QuantizedTile{.rows = y.levels_.data() + s.row * to.row_bytes() + s.column,
@@ -322,7 +311,8 @@ void Linear::Run(WorkTeam::Session& team, const float* x, int rows, Activation a
   const auto quantize = [&](const Strip& s, const QuantizedTile& to) {
     ActivateToQuantized(activation, bias_.data() + s.column, s.rows, s.columns, s.product, s.stride, to);
   };
-  if (!RunQuantized(team, x, rows, 1, next, y, quantize)) Run(team, x, rows, activation, y.floats_.data());
+  if (RunQuantized(team, x, rows, 1, next, y, quantize)) return;
+  Run(team, x, rows, activation, y.Borrow(int64_t{rows + kPaddingRows} * outputs_));
 }
 
 void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activation activation, const Linear& next,
@@ -330,11 +320,8 @@ void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activat
   const auto quantize = [&](const Strip& s, const QuantizedTile& to) {
     GateToQuantized(activation, s.rows, s.columns, s.product, s.stride, to);
   };
-  if (!gate_in_strips_ || !RunQuantized(team, x, rows, 2, next, y, quantize)) {
-    y.quantized_ = false;
-    y.floats_.Reserve(int64_t{rows + kPaddingRows} * (outputs_ / 2));
-    RunGated(team, x, rows, activation, y.floats_.data());
-  }
+  if (gate_in_strips_ && RunQuantized(team, x, rows, 2, next, y, quantize)) return;
+  RunGated(team, x, rows, activation, y.Borrow(int64_t{rows + kPaddingRows} * (outputs_ / 2)));
 }
 
 }  // namespace attnd

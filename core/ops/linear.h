@@ -15,7 +15,7 @@
 
 namespace attnd {
 
-// Rows that one layer leaves for the next: in f32, or already as the next multiplies them in int8. Grows to the largest
+// Rows that one layer leaves for the next: in f32, or already as the next multiplies them. Grows to the largest
 // step seen; written and read within one step.
 class LinearRows {
  public:
@@ -24,6 +24,7 @@ class LinearRows {
   // Room for `size` other values until a layer writes its rows: what is wide at another time may lie in the same
   // memory, which is then still in cache.
   float* Borrow(int64_t size) {
+    quantized_ = false;
     floats_.Reserve(size);
     return floats_.data();
   }
@@ -31,7 +32,7 @@ class LinearRows {
  private:
   friend class Linear;
   AlignedBuffer<float> floats_;    // [rows, width]
-  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer]
+  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer] of u8; bf16 in Linear's own
   AlignedBuffer<float> scales_;    // [groups, rows]
   AlignedBuffer<float> offsets_;   // [groups, rows]
   bool quantized_ = false;
@@ -76,6 +77,7 @@ class Linear {
  private:
   struct Input;
   struct Strip;
+  void Reserve(int rows, LinearRows& x) const;
   Input Prepare(WorkTeam::Session& team, const float* x, int rows) const;
   Input Prepare(WorkTeam::Session& team, const LinearRows& x, int rows) const;
   template <typename Epilogue>
