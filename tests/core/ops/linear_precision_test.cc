@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <random>
 #include <tuple>
 #include <vector>
 
@@ -14,17 +13,10 @@
 #include "core/ops/activation.h"
 #include "core/ops/linear.h"
 #include "core/ops/quantize.h"
+#include "tests/core/ops/random.h"
 
 namespace attnd {
 namespace {
-
-std::vector<float> Random(size_t size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 1);
-  std::vector<float> values(size);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 double FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 

@@ -1,23 +1,15 @@
 // LinearRows: two layers one after the other, with what is between in f32 or quantised strip by strip.
 #include <gtest/gtest.h>
 
-#include <random>
 #include <vector>
 
 #include "core/ops/linear.h"
+#include "tests/core/ops/random.h"
 
 namespace attnd {
 namespace {
 
 constexpr int kInputs = 100, kOutputs = 50;
-
-std::vector<float> Random(int64_t size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 1);
-  std::vector<float> values(size);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 struct Case {
   Precision precision;

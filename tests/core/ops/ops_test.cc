@@ -5,7 +5,6 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include "core/base/cpu.h"
@@ -15,17 +14,10 @@
 #include "core/ops/pooling.h"
 #include "core/ops/softmax.h"
 #include "tests/core/ops/on_every_target.h"
+#include "tests/core/ops/random.h"
 
 namespace attnd {
 namespace {
-
-std::vector<float> Random(size_t size, uint32_t seed, float spread = 1.0f) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, spread);
-  std::vector<float> values(size);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 double Reference(Activation activation, double x) {
   switch (activation) {

@@ -5,23 +5,15 @@
 
 #include <cmath>
 #include <functional>
-#include <random>
 #include <vector>
 
 #include "core/base/cpu.h"
 #include "core/ops/rms_norm.h"
 #include "tests/core/ops/on_every_target.h"
+#include "tests/core/ops/random.h"
 
 namespace attnd {
 namespace {
-
-std::vector<float> Random(size_t size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 1);
-  std::vector<float> values(size);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 TEST(RopeTest, TurnsPairsByTheirAngles) {
   OnEveryTarget([] {
