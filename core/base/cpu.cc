@@ -72,14 +72,6 @@ bool Has(dnnl::cpu_isa required) {
   return (isa & static_cast<unsigned>(required)) == static_cast<unsigned>(required);
 }
 
-bool IsIntel() {
-#if defined(__x86_64__)
-  return __builtin_cpu_is("intel");
-#else
-  return false;
-#endif
-}
-
 CpuPath Detect() {
   if (Has(dnnl::cpu_isa::avx512_core)) return CpuPath::kAvx512;
   // oneDNN was told to stay below AVX-512: Highway's kernels follow.
@@ -101,7 +93,14 @@ CpuPath GetCpuPath() {
   return path;
 }
 
-bool CpuHasFastBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16) && !IsIntel(); }
+bool CpuIsIntel() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
+}
+bool CpuHasFastBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16) && !CpuIsIntel(); }
 bool CpuHasVnni() { return Has(dnnl::cpu_isa::avx512_core_vnni) || Has(dnnl::cpu_isa::avx2_vnni); }
 
 std::string_view CpuPathName() {

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
+#include "core/ops/block_kernel.h"
 #include "core/ops/integer_tile.h"
+#include "core/ops/linear_input.h"
 #include "core/ops/quantize.h"
-#include "core/ops/row_kernel.h"
 
 namespace attnd {
 namespace {
@@ -47,22 +48,14 @@ struct Linear::Strip {
   int64_t stride;
 };
 
-struct Linear::Input {
-  const void* Row(int row) const { return static_cast<const char*>(data) + row * row_bytes; }
-  const void* data;  // [rows, padded inputs]
-  int64_t row_bytes;
-  int rows;
-  const float* scales = nullptr;   // [groups, rows] of u8
-  const float* offsets = nullptr;  // [groups, rows] of u8
-};
-
 Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs,
                Precision precision, int group_inputs)
     : inputs_(inputs),
       outputs_(outputs),
       weights_(weight, outputs, inputs, precision, group_inputs),
       bias_(outputs, 0.0f),
-      gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns) {
+      gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns),
+      block_kernel_(HasBlockKernel(weights_.data(), weights_.block(), weights_.group())) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
   const UkernelShape shape{.n = weights_.block(),
@@ -164,74 +157,13 @@ void Linear::RunTiles(WorkTeam::Session& team, const Input& input, int parts, in
       for (int row = panel * kPanelRows; row < row_end; row += kTileRows) {
         const int count = std::min(kTileRows, row_end - row);
         for (int part = 0; part < parts; ++part) {
-          Multiply(input, row, count, part * blocks + first_block, last_block - first_block, sums,
-                   product + part * columns, stride);
+          Multiply(input, row, count, part * blocks + first_block, last_block - first_block, row == panel * kPanelRows,
+                   sums, product + part * columns, stride);
         }
         epilogue(Strip{row, count, column, columns, product, stride});
       }
     }
   });
-}
-
-// Blocks [block, block + count) of columns, side by side.
-void Linear::Multiply(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
-                      int64_t stride) const {
-  const bool quantized = weights_.data() == UkernelData::kU8S8;
-  const int at_once = rows == 1 ? count : 1;
-  for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
-    if (quantized) {
-      MultiplyGroups(input, row, rows, block, at_once, sums, product, stride);
-    } else if (rows == 1) {
-      MultiplyOneRow(input.Row(row), block, count, 0, 1, product);
-    } else {
-      MultiplyBlock(input.Row(row), rows, block, 0, product);
-    }
-  }
-}
-
-void Linear::MultiplyBlock(const void* x, int rows, int block, int group, void* out) const {
-  const UkernelTable& kernel = block + 1 == weights_.blocks() ? *last_ : *whole_;
-  kernel.Run(UkernelTable::RoundRows(rows), x, weights_.Block(block, group), out);
-}
-
-// `count` blocks by `groups` groups of inputs.
-void Linear::MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const {
-  const RowBlocks blocks = {.first = weights_.Block(block, group),
-                            .stride = weights_.block_bytes(),
-                            .count = count,
-                            .columns = weights_.block(),
-                            .groups = groups,
-                            .pairs = weights_.pairs()};
-  MultiplyRow(weights_.data(), x, weights_.group(), blocks, out);
-}
-
-// From the integer products of groups of inputs; `count` blocks where it is one row.
-void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
-                            int64_t stride) const {
-  const int column = block * weights_.block(), columns = count * weights_.block();
-  for (int first = 0; first < weights_.groups(); first += IntegerTile::kMaxGroups) {
-    const int64_t at = int64_t{first} * input.rows + row;
-    const IntegerTile tile = {.sums = sums,
-                              .sums_stride = columns,
-                              .group_stride = int64_t{UkernelTable::RoundRows(rows)} * columns,
-                              .groups = std::min(IntegerTile::kMaxGroups, weights_.groups() - first),
-                              .row_scales = input.scales + at,
-                              .row_offsets = input.offsets + at,
-                              .weight_scales = weights_.scales(first) + column,
-                              .weight_sums = weights_.sums(first) + column,
-                              .row_stride = input.rows,
-                              .column_stride = outputs_,
-                              .accumulate = first > 0};
-    const auto* x = static_cast<const uint8_t*>(input.Row(row)) + first * weights_.group();
-    if (rows == 1) {
-      MultiplyOneRow(x, block, count, first, tile.groups, sums);
-    } else {
-      for (int g = 0; g < tile.groups; ++g) {
-        MultiplyBlock(x + g * weights_.group(), rows, block, first + g, sums + g * tile.group_stride);
-      }
-    }
-    ScaleSums(tile, rows, std::min(columns, outputs_ - column), stride, product);
-  }
 }
 
 void Linear::Activate(WorkTeam::Session& team, const Input& input, Activation activation, float* y) const {

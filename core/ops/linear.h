@@ -89,8 +89,10 @@ class Linear {
   template <typename Epilogue>
   bool RunQuantized(WorkTeam::Session& team, const float* x, int rows, int parts, const Linear& next, LinearRows& y,
                     const Epilogue& epilogue) const;
-  void Multiply(const Input& input, int row, int rows, int block, int count,
+  void Multiply(const Input& input, int row, int rows, int block, int count, bool first,
                 int32_t* sums /* [groups][rows, columns] */, float* product, int64_t stride) const;
+  void MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
+                     int64_t stride) const;
   void MultiplyBlock(const void* x, int rows, int block, int group, void* out) const;
   void MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const;
   void MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
@@ -100,6 +102,7 @@ class Linear {
   PackedWeights weights_;
   std::vector<float> bias_;    // [outputs]
   const bool gate_in_strips_;  // no bias, and each half fills blocks of columns
+  const bool block_kernel_;    // for whole blocks and more than one row
   const UkernelTable* whole_;  // whole blocks of columns
   const UkernelTable* last_;   // the last block, which may be narrower
 };

@@ -1,7 +1,6 @@
 #include "core/ops/row_kernel.h"
 
 #include <algorithm>
-#include <cstring>
 
 // clang-format off: the order of Highway's headers matters
 #define HWY_WANT_AVX3_DL  // its VNNI: AddQuads is one instruction there
@@ -10,6 +9,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "core/ops/products-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -20,78 +20,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // How far ahead of its loads a stream asks for memory, in bytes: docs/performance.md.
 constexpr int kAhead = 1024;
 HWY_INLINE void FetchAhead(const std::byte* weights) { hwy::Prefetch(weights + kAhead); }
-
-// sum += the products of four neighbours. kPairs: those of two fit 16 bits, which takes half the instructions.
-template <bool kPairs, class D>
-HWY_INLINE hn::Vec<D> AddQuads(D d, hn::Vec<hn::Repartition<uint8_t, D>> a, hn::Vec<hn::Repartition<int8_t, D>> b,
-                               hn::Vec<D> sum) {
-  if constexpr (kPairs) {
-    const hn::Repartition<int16_t, D> d16;
-    return hn::Add(sum, hn::WidenMulPairwiseAdd(d, hn::SatWidenMulPairwiseAdd(d16, a, b), hn::Set(d16, 1)));
-  } else {
-    return hn::SumOfMulQuadAccumulate(d, a, b, sum);
-  }
-}
-
-// How a type multiplies: the values of kStep neighbours of k in every lane, and a vector of weights added to a sum.
-template <bool kPairs>
-struct Bytes {
-  using Sum = int32_t;
-  static constexpr int kStep = 4, kActivationBytes = 1, kWeightBytes = 1;
-  template <class D>
-  static HWY_INLINE auto Row(D d, const std::byte* a) {
-    int32_t quad;
-    std::memcpy(&quad, a, sizeof(quad));
-    return hn::BitCast(hn::Repartition<uint8_t, D>(), hn::Set(d, quad));
-  }
-  template <class D, class Row>
-  static HWY_INLINE hn::Vec<D> Add(D d, Row row, const std::byte* b, hn::Vec<D> sum) {
-    const hn::Repartition<int8_t, D> d8;
-    return AddQuads<kPairs>(d, row, hn::LoadU(d8, reinterpret_cast<const int8_t*>(b)), sum);
-  }
-};
-
-// bf16 by bf16, whose neighbours of k lie side by side: as their f32 halves, for memory is slower than either.
-struct Halves {
-  using Sum = float;
-  static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
-  template <class D>
-  static HWY_INLINE auto Row(D, const std::byte* a) {
-    int32_t pair;
-    std::memcpy(&pair, a, sizeof(pair));
-    return hn::BitCast(hn::Repartition<hwy::bfloat16_t, D>(), hn::Set(hn::Repartition<int32_t, D>(), pair));
-  }
-  template <class D, class Row>
-  static HWY_INLINE hn::Vec<D> Add(D d, Row row, const std::byte* b, hn::Vec<D> sum) {
-    const hn::Repartition<hwy::bfloat16_t, D> d16;
-    const auto weights = hn::LoadU(d16, reinterpret_cast<const hwy::bfloat16_t*>(b));
-    sum = hn::MulAdd(hn::PromoteEvenTo(d, row), hn::PromoteEvenTo(d, weights), sum);
-    return hn::MulAdd(hn::PromoteOddTo(d, row), hn::PromoteOddTo(d, weights), sum);
-  }
-};
-
-template <class D>
-HWY_INLINE hn::Vec<D> Weights(D d, const float* from) {
-  return hn::LoadU(d, from);
-}
-template <class D>
-HWY_INLINE hn::Vec<D> Weights(D d, const hwy::bfloat16_t* from) {
-  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, D>(), from));
-}
-
-template <typename T>
-struct Floats {
-  using Sum = float;
-  static constexpr int kStep = 1, kActivationBytes = 4, kWeightBytes = sizeof(T);
-  template <class D>
-  static HWY_INLINE hn::Vec<D> Row(D d, const std::byte* a) {
-    return hn::Set(d, *reinterpret_cast<const float*>(a));
-  }
-  template <class D, class Row>
-  static HWY_INLINE hn::Vec<D> Add(D d, Row row, const std::byte* b, hn::Vec<D> sum) {
-    return hn::MulAdd(row, Weights(d, reinterpret_cast<const T*>(b)), sum);
-  }
-};
 
 // kStreams products of kVectors vectors of columns, those of a block's groups, block after block, from `index` on: as
 // many streams of memory. The sums stay in registers, which takes unrolled loops: g++ does not at -O2.
@@ -121,7 +49,7 @@ void MultiplyStreams(const std::byte* row, int k, const RowBlocks& blocks, int i
       HWY_UNROLL(4)
       for (int v = 0; v < kVectors; ++v) {
         FetchAhead(weights + v * vector);
-        sums[s][v] = Type::Add(d, values, weights + v * vector, sums[s][v]);
+        sums[s][v] = Type::Add(d, values, Type::Weights(d, weights + v * vector), sums[s][v]);
       }
     }
   }

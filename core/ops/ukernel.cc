@@ -164,7 +164,7 @@ class LoopKernel final : public Ukernel {
 
 std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
 #ifdef ATTND_HAVE_UKERNEL
-  if (!force_matmul.load(std::memory_order_relaxed)) {
+  if (!MatmulIsForced()) {
     if (auto kernel = BrgemmKernel::Make(shape, rows)) return kernel;
   }
 #endif
@@ -212,7 +212,7 @@ const Ukernel& UkernelTable::Compile(int rows) const {
 
 const UkernelTable* GetUkernelTable(const UkernelShape& shape) {
   using Key = std::pair<bool, decltype(shape.Key())>;
-  const Key key(force_matmul.load(std::memory_order_relaxed), shape.Key());
+  const Key key(MatmulIsForced(), shape.Key());
   thread_local std::map<Key, const UkernelTable*> seen;  // spares attention the lock
   const UkernelTable*& found = seen[key];
   if (found == nullptr) {
@@ -234,5 +234,6 @@ std::string_view UkernelBackend(UkernelData data) {
 }
 
 void ForceMatmulForTest(bool force) { force_matmul = force; }
+bool MatmulIsForced() { return force_matmul.load(std::memory_order_relaxed); }
 
 }  // namespace attnd

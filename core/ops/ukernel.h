@@ -75,8 +75,9 @@ const UkernelTable* GetUkernelTable(const UkernelShape& shape);
 // What a tile runs through: "brgemm", or where there is none "matmul" (f32) or "loops" (the others).
 std::string_view UkernelBackend(UkernelData data = UkernelData::kF32);
 
-// Makes tables created from now on use dnnl::matmul.
+// Makes tables and Linears created from now on use dnnl::matmul.
 void ForceMatmulForTest(bool force);
+bool MatmulIsForced();
 
 }  // namespace attnd
 

@@ -1,0 +1,294 @@
+#include "core/ops/block_kernel.h"
+
+#include <algorithm>
+
+#include "core/base/cpu.h"
+
+// clang-format off: the order of Highway's headers matters
+#define HWY_WANT_AVX3_DL  // its VNNI: AddQuads is one instruction there
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/block_kernel.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "core/ops/products-inl.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace attnd {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Rows whose sums are in registers at once: 8 by 3 vectors of AVX-512's 32, 6 by 2 of AVX2's 16, as blocks are wide.
+#if HWY_TARGET <= HWY_AVX3
+constexpr int kRowsMax = 8, kVectors = 3;
+#else
+constexpr int kRowsMax = 6, kVectors = 2;
+#endif
+// Steps of k between two groups of prefetches.
+constexpr int kUnrolled = kBlockKernelSteps;
+// How far behind what is multiplied the fetched weights lie, and so how many are on their way; in bytes.
+constexpr int kAhead = 36 << 10;
+// Bytes of weights that all rows pass over before the next: they stay in L1.
+constexpr int kChunkBytes = 36 << 10;
+constexpr int kCacheLine = 64;
+
+// The cache lines that are fetched in the course of one pass over a chunk.
+struct Fetch {
+  const std::byte* first;
+  int lines;  // for every kUnrolled steps
+};
+
+// For the compiler, as if the value changed here. g++ 14 else makes the conversion of a sum that follows the loop part
+// of it, and every round of the loop writes all sums to the stack.
+template <class V>
+HWY_INLINE void KeepInRegister(V& value) {
+#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(value.raw));
+#else
+  (void)value;
+#endif
+}
+
+// sums += kRows rows by kUnrolled steps of k.
+template <class Type, int kRows, class D, class V = hn::Vec<D>>
+HWY_INLINE void AddSteps(D d, const std::byte* a, int64_t row_stride, const std::byte* b, V (&sums)[kRows][kVectors]) {
+  const auto vector = static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
+  HWY_UNROLL(4)
+  for (int s = 0; s < kUnrolled; ++s, a += Type::kStep * Type::kActivationBytes, b += kVectors * vector) {
+    const auto first = Type::Weights(d, b);
+    const auto second = Type::Weights(d, b + vector);
+    const auto last = Type::Weights(d, b + (kVectors - 1) * vector);
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      const auto value = Type::Row(d, a + r * row_stride);
+      sums[r][0] = Type::Add(d, value, first, sums[r][0]);
+      sums[r][1] = Type::Add(d, value, second, sums[r][1]);
+      if constexpr (kVectors == 3) sums[r][kVectors - 1] = Type::Add(d, value, last, sums[r][kVectors - 1]);
+    }
+  }
+}
+
+// A pass of some rows over a chunk of weights.
+struct Pass {
+  const std::byte* a;
+  int64_t row_stride;
+  const std::byte* b;
+  int steps;
+  Fetch fetch;
+  bool first;  // chunk of k: what c holds is not added to
+  float* c;    // [rows, stride]
+  int64_t stride;
+  // Of integers, from the pass's first row and the chunk's group on.
+  const float* row_scales = nullptr;
+  const float* row_offsets = nullptr;
+  const float* weight_scales = nullptr;
+  const float* weight_sums = nullptr;
+};
+
+template <class Type, int kRows, class D, class V = hn::Vec<D>>
+HWY_INLINE void AddChunk(D d, const Pass& pass, V (&sums)[kRows][kVectors]) {
+  const std::byte* a = pass.a;
+  const std::byte* b = pass.b;
+  const std::byte* ahead = pass.fetch.first;
+  const int lines = pass.fetch.lines, steps = pass.steps;
+  const int64_t row_stride = pass.row_stride;
+  constexpr int kRowStep = Type::kStep * Type::kActivationBytes;
+  const int64_t weight_step = kVectors * static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
+  for (int s = 0; s < steps; s += kUnrolled, a += kUnrolled * kRowStep, b += kUnrolled * weight_step) {
+    for (int line = 0; line < lines; ++line, ahead += kCacheLine) {
+      __builtin_prefetch(ahead, /*rw=*/0, /*locality=*/2);
+    }
+    AddSteps<Type, kRows>(d, a, row_stride, b, sums);
+  }
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) KeepInRegister(sums[r][v]);
+  }
+}
+
+template <class Type>
+struct ToFloats {
+  template <int kRows>
+  static void Run(const Pass& pass) {
+    const hn::ScalableTag<float> d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    float* HWY_RESTRICT c = pass.c;
+    const int64_t stride = pass.stride;
+    const auto add = hn::FirstN(d, pass.first ? 0 : lanes);
+    hn::Vec<decltype(d)> sums[kRows][kVectors];
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MaskedLoad(add, d, c + r * stride + v * lanes);
+    }
+    AddChunk<Type, kRows>(d, pass, sums);
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[r][v], d, c + r * stride + v * lanes);
+    }
+  }
+};
+
+template <class Type>
+struct ToScaled {
+  template <int kRows>
+  static void Run(const Pass& pass) {
+    const hn::ScalableTag<float> d;
+    const hn::RebindToSigned<decltype(d)> di;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    hn::Vec<decltype(di)> sums[kRows][kVectors];
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(di);
+    }
+    AddChunk<Type, kRows>(di, pass, sums);
+    float* HWY_RESTRICT c = pass.c;
+    const float* HWY_RESTRICT row_scales = pass.row_scales;
+    const float* HWY_RESTRICT row_offsets = pass.row_offsets;
+    const float* HWY_RESTRICT weight_scales = pass.weight_scales;
+    const float* HWY_RESTRICT weight_sums = pass.weight_sums;
+    const int64_t stride = pass.stride;
+    const auto add = hn::FirstN(d, pass.first ? 0 : lanes);
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) {
+      const auto weight_scale = hn::LoadU(d, weight_scales + v * lanes);
+      const auto weight_sum = hn::LoadU(d, weight_sums + v * lanes);
+      HWY_UNROLL(8)
+      for (int r = 0; r < kRows; ++r) {
+        auto value = hn::MaskedLoad(add, d, c + r * stride + v * lanes);
+        const auto sum = hn::Mul(hn::ConvertTo(d, sums[r][v]), weight_scale);
+        value = hn::MulAdd(sum, hn::Set(d, row_scales[r]), value);
+        value = hn::MulAdd(weight_sum, hn::Set(d, row_offsets[r]), value);
+        hn::StoreU(value, d, c + r * stride + v * lanes);
+      }
+    }
+  }
+};
+
+template <class Kernel>
+void RunRows(int rows, const Pass& pass) {
+  switch (rows) {
+    case 1:
+      return Kernel::template Run<1>(pass);
+    case 2:
+      return Kernel::template Run<2>(pass);
+    case 3:
+      return Kernel::template Run<3>(pass);
+    case 4:
+      return Kernel::template Run<4>(pass);
+    case 5:
+      return Kernel::template Run<5>(pass);
+    case 6:
+      return Kernel::template Run<6>(pass);
+#if HWY_TARGET <= HWY_AVX3
+    case 7:
+      return Kernel::template Run<7>(pass);
+    case 8:
+      return Kernel::template Run<8>(pass);
+#endif
+  }
+}
+
+constexpr int CeilOf(int a, int b) { return (a + b - 1) / b; }
+
+// Chunk after chunk of k, all rows over each. `scales`: null where sums are floats.
+template <class Type, class Kernel>
+void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const IntegerTile* scales, float* c,
+                    int64_t stride) {
+  const int step_bytes = weights.columns * Type::kStep * Type::kWeightBytes;  // of weights
+  const int passes = CeilOf(rows.count, kRowsMax);
+  const int groups = scales == nullptr ? 1 : scales->groups;
+  const int group_steps = weights.k / Type::kStep;
+  // A group's sums are scaled when it is complete.
+  const int chunk_steps = scales == nullptr ? kChunkBytes / step_bytes / kUnrolled * kUnrolled : group_steps;
+  for (int g = 0; g < groups; ++g) {
+    for (int begin = 0; begin < group_steps; begin += chunk_steps) {
+      const int steps = std::min(chunk_steps, group_steps - begin);
+      const int64_t offset = int64_t{g} * group_steps + begin;  // in steps
+      const std::byte* b = weights.first + offset * step_bytes;
+      // As many bytes as the chunk has, evenly over all its passes.
+      const int turns = steps / kUnrolled;
+      const int lines = weights.fetch ? CeilOf(CeilOf(steps * step_bytes, kCacheLine), turns * passes) : 0;
+      for (int p = 0, row = 0; p < passes; ++p) {
+        Pass pass = {.a = rows.first + row * rows.stride + offset * Type::kStep * Type::kActivationBytes,
+                     .row_stride = rows.stride,
+                     .b = b,
+                     .steps = steps,
+                     .fetch = {b + kAhead + int64_t{p} * turns * lines * kCacheLine, lines},
+                     .first = offset == 0,
+                     .c = c + row * stride,
+                     .stride = stride};
+        if (scales != nullptr) {
+          pass.row_scales = scales->row_scales + g * scales->row_stride + row;
+          pass.row_offsets = scales->row_offsets + g * scales->row_stride + row;
+          pass.weight_scales = scales->weight_scales + g * scales->column_stride;
+          pass.weight_sums = scales->weight_sums + g * scales->column_stride;
+        }
+        const int count = rows.count / passes + (p < rows.count % passes ? 1 : 0);
+        RunRows<Kernel>(count, pass);
+        row += count;
+      }
+    }
+  }
+}
+
+void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c, int64_t stride) {
+  using F32 = Floats<float>;
+  using Bf16 = Floats<hwy::bfloat16_t>;
+  if (data == UkernelData::kF32) {
+    MultiplyChunks<F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
+  } else {
+    MultiplyChunks<Bf16, ToFloats<Bf16>>(rows, weights, nullptr, c, stride);
+  }
+}
+
+void MultiplyIntegers(const BlockRows& rows, const BlockWeights& weights, const IntegerTile& scales, float* c,
+                      int64_t stride) {
+  using Quads = Bytes<false>;
+  MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
+}
+
+int Columns() { return kVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attnd {
+
+HWY_EXPORT(MultiplyFloats);
+HWY_EXPORT(MultiplyIntegers);
+HWY_EXPORT(Columns);
+
+int BlockKernelColumns() { return HWY_DYNAMIC_DISPATCH(Columns)(); }
+
+bool HasBlockKernel(UkernelData data, int columns, int k) {
+  if (!CpuIsIntel() || GetCpuPath() == CpuPath::kBaseline || MatmulIsForced()) return false;
+  if (columns != BlockKernelColumns() || k % (kBlockKernelSteps * UkernelInterleave(data)) != 0) return false;
+  switch (data) {
+    case UkernelData::kF32:
+    case UkernelData::kF32Bf16:
+      return true;
+    case UkernelData::kU8S8:
+      return GetCpuPath() == CpuPath::kAvx512 && CpuHasVnni();
+    case UkernelData::kBf16:
+      break;
+  }
+  return false;
+}
+
+void MultiplyBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c, int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(MultiplyFloats)(data, rows, weights, c, stride);
+}
+
+void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerTile& scales, float* c,
+                          int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(MultiplyIntegers)(rows, weights, scales, c, stride);
+}
+
+}  // namespace attnd
+#endif  // HWY_ONCE

@@ -1,0 +1,49 @@
+// BlockKernel: several rows of activations by one block of packed weights, of which the next ones are fetched
+// meanwhile. A model's weights pass by once a panel of rows, out of L3 or memory. oneDNN's ukernels wait for the first
+// reading of a block; here the next block is on its way into L2 while this one is multiplied: docs/performance.md.
+#ifndef ATTND_CORE_OPS_BLOCK_KERNEL_H_
+#define ATTND_CORE_OPS_BLOCK_KERNEL_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/ops/integer_tile.h"
+#include "core/ops/ukernel.h"
+
+namespace attnd {
+
+struct BlockRows {
+  const std::byte* first;  // [count, k] of the type's activations
+  int64_t stride;          // bytes from one row to the next
+  int count;               // 1 to UkernelTable::kMaxRows
+};
+
+// A block as UkernelShape::data lays out B: [k / interleave, columns, interleave], columns as PackedWeights has them.
+struct BlockWeights {
+  const std::byte* first;
+  int k;
+  int columns;
+  // Whether what lies behind the block is multiplied soon and is to be fetched: once a panel of rows is enough.
+  bool fetch;
+};
+
+// Columns of a block on this CPU: what PackedWeights has, but without AVX2.
+int BlockKernelColumns();
+// k is a multiple of this many of the interleave.
+inline constexpr int kBlockKernelSteps = 4;
+
+// Whether this CPU multiplies such blocks faster here than by oneDNN: Intel's, as measured (docs/performance.md).
+bool HasBlockKernel(UkernelData data, int columns, int k);
+
+// c = a B of f32 by f32 or bf16, summed in the order of k.
+void MultiplyBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c /* [rows, stride] */,
+                   int64_t stride);
+
+// c = what the products of kU8S8 in `scales.groups` groups of weights.k inputs each stand for: as ScaleSums has them,
+// to the same bits. The fields of `scales` about sums and their accumulation are not used.
+void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerTile& scales,
+                          float* c /* [rows, stride] */, int64_t stride);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_BLOCK_KERNEL_H_

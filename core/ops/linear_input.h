@@ -1,0 +1,22 @@
+// Linear::Input: rows as a linear layer multiplies them, for Linear's own files.
+#ifndef ATTND_CORE_OPS_LINEAR_INPUT_H_
+#define ATTND_CORE_OPS_LINEAR_INPUT_H_
+
+#include <cstdint>
+
+#include "core/ops/linear.h"
+
+namespace attnd {
+
+struct Linear::Input {
+  const void* Row(int row) const { return static_cast<const char*>(data) + row * row_bytes; }
+  const void* data;  // [rows, padded inputs]
+  int64_t row_bytes;
+  int rows;
+  const float* scales = nullptr;   // [groups, rows] of u8
+  const float* offsets = nullptr;  // [groups, rows] of u8
+};
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_LINEAR_INPUT_H_

@@ -1,0 +1,94 @@
+// Linear: the products of a tile, by the kernel that is fastest for its rows and type.
+#include <algorithm>
+
+#include "core/ops/block_kernel.h"
+#include "core/ops/integer_tile.h"
+#include "core/ops/linear.h"
+#include "core/ops/linear_input.h"
+#include "core/ops/row_kernel.h"
+
+namespace attnd {
+
+// Blocks [block, block + count) of columns, side by side. `first`: of the tiles that read them.
+void Linear::Multiply(const Input& input, int row, int rows, int block, int count, bool first, int32_t* sums,
+                      float* product, int64_t stride) const {
+  const bool quantized = weights_.data() == UkernelData::kU8S8;
+  const int at_once = rows == 1 ? count : 1;
+  for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
+    const bool whole = (block + 1) * weights_.block() <= outputs_;
+    if (rows > 1 && whole && block_kernel_) {
+      MultiplyWhole(input, row, rows, block, first, product, stride);
+    } else if (quantized) {
+      MultiplyGroups(input, row, rows, block, at_once, sums, product, stride);
+    } else if (rows == 1) {
+      MultiplyOneRow(input.Row(row), block, count, 0, 1, product);
+    } else {
+      MultiplyBlock(input.Row(row), rows, block, 0, product);
+    }
+  }
+}
+
+// A block that is as wide as it can be, by the kernel of its own.
+void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
+                           int64_t stride) const {
+  const BlockRows from = {static_cast<const std::byte*>(input.Row(row)), weights_.row_bytes(), rows};
+  const BlockWeights weights = {weights_.Block(block), weights_.group(), weights_.block(), first};
+  if (weights_.data() != UkernelData::kU8S8)
+    return attnd::MultiplyBlock(weights_.data(), from, weights, product, stride);
+  const int column = block * weights_.block();
+  const IntegerTile scales = {.groups = weights_.groups(),
+                              .row_scales = input.scales + row,
+                              .row_offsets = input.offsets + row,
+                              .weight_scales = weights_.scales(0) + column,
+                              .weight_sums = weights_.sums(0) + column,
+                              .row_stride = input.rows,
+                              .column_stride = outputs_};
+  MultiplyIntegerBlock(from, weights, scales, product, stride);
+}
+
+void Linear::MultiplyBlock(const void* x, int rows, int block, int group, void* out) const {
+  const UkernelTable& kernel = block + 1 == weights_.blocks() ? *last_ : *whole_;
+  kernel.Run(UkernelTable::RoundRows(rows), x, weights_.Block(block, group), out);
+}
+
+// `count` blocks by `groups` groups of inputs.
+void Linear::MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const {
+  const RowBlocks blocks = {.first = weights_.Block(block, group),
+                            .stride = weights_.block_bytes(),
+                            .count = count,
+                            .columns = weights_.block(),
+                            .groups = groups,
+                            .pairs = weights_.pairs()};
+  MultiplyRow(weights_.data(), x, weights_.group(), blocks, out);
+}
+
+// From the integer products of groups of inputs; `count` blocks where it is one row.
+void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
+                            int64_t stride) const {
+  const int column = block * weights_.block(), columns = count * weights_.block();
+  for (int first = 0; first < weights_.groups(); first += IntegerTile::kMaxGroups) {
+    const int64_t at = int64_t{first} * input.rows + row;
+    const IntegerTile tile = {.sums = sums,
+                              .sums_stride = columns,
+                              .group_stride = int64_t{UkernelTable::RoundRows(rows)} * columns,
+                              .groups = std::min(IntegerTile::kMaxGroups, weights_.groups() - first),
+                              .row_scales = input.scales + at,
+                              .row_offsets = input.offsets + at,
+                              .weight_scales = weights_.scales(first) + column,
+                              .weight_sums = weights_.sums(first) + column,
+                              .row_stride = input.rows,
+                              .column_stride = outputs_,
+                              .accumulate = first > 0};
+    const auto* x = static_cast<const uint8_t*>(input.Row(row)) + first * weights_.group();
+    if (rows == 1) {
+      MultiplyOneRow(x, block, count, first, tile.groups, sums);
+    } else {
+      for (int g = 0; g < tile.groups; ++g) {
+        MultiplyBlock(x + g * weights_.group(), rows, block, first + g, sums + g * tile.group_stride);
+      }
+    }
+    ScaleSums(tile, rows, std::min(columns, outputs_ - column), stride, product);
+  }
+}
+
+}  // namespace attnd

@@ -1,0 +1,115 @@
+// How the types of UkernelData multiply, for the Highway files of this folder.
+#if defined(ATTND_CORE_OPS_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTND_CORE_OPS_PRODUCTS_INL_H_
+#undef ATTND_CORE_OPS_PRODUCTS_INL_H_
+#else
+#define ATTND_CORE_OPS_PRODUCTS_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnd {
+namespace HWY_NAMESPACE {
+
+// sum += the products of four neighbours. kPairs: those of two fit 16 bits, which takes half the instructions.
+template <bool kPairs, class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
+HWY_INLINE V AddQuads(D d, hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::Repartition<uint8_t, D>> a,
+                      hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::Repartition<int8_t, D>> b, V sum) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  if constexpr (kPairs) {
+    const hn::Repartition<int16_t, D> d16;
+    return hn::Add(sum, hn::WidenMulPairwiseAdd(d, hn::SatWidenMulPairwiseAdd(d16, a, b), hn::Set(d16, 1)));
+  } else {
+    return hn::SumOfMulQuadAccumulate(d, a, b, sum);
+  }
+}
+
+// Each type has: the sum's type; kStep, neighbours of k that are multiplied at once; the bytes of a value of either
+// side; Row, those neighbours of a row in every lane; Weights, a vector of columns by kStep; Add, sum += their product.
+
+// u8 by s8.
+template <bool kPairs>
+struct Bytes {
+  using Sum = int32_t;
+  static constexpr int kStep = 4, kActivationBytes = 1, kWeightBytes = 1;
+  template <class D>
+  static HWY_INLINE auto Row(D d, const std::byte* a) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    int32_t quad;
+    std::memcpy(&quad, a, sizeof(quad));
+    return hn::BitCast(hn::Repartition<uint8_t, D>(), hn::Set(d, quad));
+  }
+  template <class D>
+  static HWY_INLINE auto Weights(D, const std::byte* b) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    return hn::LoadU(hn::Repartition<int8_t, D>(), reinterpret_cast<const int8_t*>(b));
+  }
+  template <class D, class Row, class Weights>
+  static HWY_INLINE auto Add(D d, Row row, Weights weights, hwy::HWY_NAMESPACE::Vec<D> sum) {
+    return AddQuads<kPairs>(d, row, weights, sum);
+  }
+};
+
+// bf16 by bf16, whose neighbours of k lie side by side: as their f32 halves, for memory is slower than either.
+struct Halves {
+  using Sum = float;
+  static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
+  template <class D>
+  static HWY_INLINE auto Row(D, const std::byte* a) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    int32_t pair;
+    std::memcpy(&pair, a, sizeof(pair));
+    return hn::BitCast(hn::Repartition<hwy::bfloat16_t, D>(), hn::Set(hn::Repartition<int32_t, D>(), pair));
+  }
+  template <class D>
+  static HWY_INLINE auto Weights(D, const std::byte* b) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    return hn::LoadU(hn::Repartition<hwy::bfloat16_t, D>(), reinterpret_cast<const hwy::bfloat16_t*>(b));
+  }
+  template <class D, class Row, class Weights>
+  static HWY_INLINE auto Add(D d, Row row, Weights weights, hwy::HWY_NAMESPACE::Vec<D> sum) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    sum = hn::MulAdd(hn::PromoteEvenTo(d, row), hn::PromoteEvenTo(d, weights), sum);
+    return hn::MulAdd(hn::PromoteOddTo(d, row), hn::PromoteOddTo(d, weights), sum);
+  }
+};
+
+template <class D>
+HWY_INLINE auto LoadFloats(D d, const float* from) {
+  return hwy::HWY_NAMESPACE::LoadU(d, from);
+}
+template <class D>
+HWY_INLINE auto LoadFloats(D d, const hwy::bfloat16_t* from) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, D>(), from));
+}
+
+// f32 by f32 or bf16.
+template <typename T>
+struct Floats {
+  using Sum = float;
+  static constexpr int kStep = 1, kActivationBytes = 4, kWeightBytes = sizeof(T);
+  template <class D>
+  static HWY_INLINE auto Row(D d, const std::byte* a) {
+    return hwy::HWY_NAMESPACE::Set(d, *reinterpret_cast<const float*>(a));
+  }
+  template <class D>
+  static HWY_INLINE auto Weights(D d, const std::byte* b) {
+    return LoadFloats(d, reinterpret_cast<const T*>(b));
+  }
+  template <class D, class V>
+  static HWY_INLINE auto Add(D, V row, V weights, V sum) {
+    return hwy::HWY_NAMESPACE::MulAdd(row, weights, sum);
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnd
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
