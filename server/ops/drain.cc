@@ -6,7 +6,7 @@ namespace attnd {
 
 void Drain::Start() {
   absl::MutexLock lock(&mutex_);
-  if (started_.exchange(true, std::memory_order_acq_rel)) return;
+  if (started_.exchange(true)) return;
   for (const auto& [id, wake] : wakes_) wake();
   wakes_.clear();
 }
@@ -28,7 +28,7 @@ void Drain::Forget(int64_t id) {
 }
 
 void Drain::CallEnds() {
-  if (in_flight_.fetch_sub(1, std::memory_order_acq_rel) > 1 || !started()) return;
+  if (--in_flight_ > 0 || !started()) return;
   absl::MutexLock lock(&mutex_);  // lets Wait look again
 }
 

@@ -17,7 +17,7 @@ namespace attnd {
 class Drain {
  public:
   // Whether new work is to be refused with kUnavailable.
-  bool started() const { return started_.load(std::memory_order_acquire); }
+  bool started() const { return started_; }
   void Start() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For streams: `wake` is called once when the drain starts (at once where it has), on another thread; it must not
@@ -27,14 +27,16 @@ class Drain {
   void Forget(int64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // CallMonitor counts its call by these.
-  void CallBegins() { in_flight_.fetch_add(1, std::memory_order_relaxed); }
+  void CallBegins() { ++in_flight_; }
   void CallEnds() ABSL_LOCKS_EXCLUDED(mutex_);
-  int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  int64_t in_flight() const { return in_flight_; }
 
   // Waits until no call is in flight; false when `deadline` came first.
   bool Wait(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // Sequentially consistent: CallEnds writes the count and then reads started_, Wait's caller writes started_ and then
+  // reads the count; with less, either could miss what the other wrote, and Wait would sleep until its deadline.
   std::atomic<bool> started_{false};
   std::atomic<int64_t> in_flight_{0};
   absl::Mutex mutex_;  // held while the wakes run

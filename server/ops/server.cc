@@ -192,8 +192,9 @@ void Server::Shutdown() {
     const bool finished = drain_.Wait(absl::Now() + config_.drain_timeout);
     if (!finished) log_.Warn("drain timed out", {{"calls_cancelled", drain_.in_flight()}});
     repository_.Stop();  // it tells gRPC's health service of models
-    // What is open now is cancelled: calls beyond the time-out, and health watches, which never end by themselves.
-    grpc_server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(finished ? 50 : 200));
+    // What is open then is cancelled: calls beyond the time-out, and health watches, which never end by themselves. The
+    // answers of calls that have just finished are sent before.
+    grpc_server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
   }
   batcher_.Stop();
   for (std::thread& worker : workers_) worker.join();

@@ -8,7 +8,7 @@ import unittest
 import grpc
 import harness
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from harness import attnd_pb2
+from harness import attnd_pb2, attnd_pb2_grpc
 
 # A batch waits 1 s for more: a call that is in flight for as long, and no sleep in the test.
 SLOW = ("--max-queue-delay-us", "1000000", "--max-batch-tokens", "4096")
@@ -111,12 +111,18 @@ class ShutdownTest(unittest.TestCase):
                 server.__exit__(None, None, None)
 
     def test_drain_time_runs_out(self):
-        with harness.Server(*SLOW, "--drain-timeout-ms", "100") as server:
-            call = self.in_flight(server)
+        with harness.Server("--drain-timeout-ms", "100") as server:
+            # A reply larger than what HTTP/2 lets through unread, which nobody reads: the call cannot finish by itself.
+            stub = attnd_pb2_grpc.AttndStub(server.channel(("grpc.http2.bdp_probe", 0)))
+            request = attnd_pb2.EmbedRequest(texts=["a"] * 1000)
+            call = stub.EmbedStream(iter([attnd_pb2.EmbedStreamRequest(id=1, request=request)]), timeout=30)
+            harness.until(lambda: server.metric("grpc_server_msg_sent_total", grpc_method="EmbedStream") == 1, "it replies")
             server.process.send_signal(signal.SIGTERM)
-            self.assertIn(call.code(), (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED))
             self.assertEqual(server.process.wait(timeout=10), 0)
             self.assertIn("drain timed out", server.logged())
+            with self.assertRaises(grpc.RpcError):
+                next(call)
+            self.assertIn(call.code(), (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED))
 
     def test_minilm_is_ready_soon(self):
         def seconds():
