@@ -65,6 +65,7 @@ struct GeneratedToken {
   std::string text;   // what the answer grew by: whole characters, often none, at the last token all that was held back
   float logprob;      // where asked for, of the model's own distribution
   bool last = false;  // the answer ends with it
+  int more = 0;       // tokens of the answer that came out of the same step and follow at once
   std::vector<TokenLogprob> top;
 };
 

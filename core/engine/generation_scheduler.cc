@@ -203,14 +203,44 @@ void GenerationScheduler::Admit(int limit, int& budget) {
   }
 }
 
+// The first draft of each sequence before the second one of any: it is the likelier to be right.
+void GenerationScheduler::PlanDrafts(int budget) {
+  budget = std::min(budget, options_.draft_rows);
+  int pages = waiting_.size() > 0 ? 0 : cache_.available() - PagesAwaited();
+  for (bool more = true; more;) {
+    more = false;
+    for (ScheduledWork& work : plan_) {
+      ScheduledSequence& sequence = *work.sequence;
+      if (budget == 0 || sequence.pending() != 1 || work.drafts == sequence.drafts) continue;
+      const int rows = work.begin + work.count + work.drafts + 1;
+      if (KvCache::PagesFor(rows) > static_cast<int>(sequence.pages.table.size())) {
+        if (pages <= 0 || !cache_.Reserve(rows, sequence.pages)) continue;
+        --pages;
+      }
+      ++work.drafts;
+      --budget;
+      more = true;
+    }
+  }
+}
+
 const std::vector<ScheduledWork>& GenerationScheduler::Plan() {
   plan_.clear();
+  // Pages of the last step's drafts.
+  for (ScheduledSequence* sequence : running_) cache_.Shrink(static_cast<int>(sequence->ids.size()), sequence->pages);
   int budget = options_.step_tokens;
   PlanDecoding(budget);
-  if (!plan_.empty()) budget = std::min(budget, options_.prompt_tokens_beside_decoding);
+  const bool decodes = !plan_.empty();
+  if (decodes) budget = std::min(budget, options_.prompt_tokens_beside_decoding);
+  PlanAllPrompts(budget);
+  if (decodes) PlanDrafts(budget);
+  return plan_;
+}
+
+void GenerationScheduler::PlanAllPrompts(int& budget) {
   FindPromptClients();
   ++steps_;
-  if (prompt_rows_.empty()) return plan_;
+  if (prompt_rows_.empty()) return;
   // Everybody's share, of those whose turn it is where it would be too small for all; then what is left of it.
   const int clients = std::clamp(budget / options_.least_prompt_tokens, 1, static_cast<int>(prompt_rows_.size()));
   const int share = std::max(1, budget / clients);
@@ -221,7 +251,6 @@ const std::vector<ScheduledWork>& GenerationScheduler::Plan() {
   for (const uint64_t client : without_turn) prompt_rows_[client] = 0;
   PlanPrompts(options_.step_tokens, budget);
   Admit(options_.step_tokens, budget);
-  return plan_;
 }
 
 void GenerationScheduler::Done() {
@@ -229,6 +258,10 @@ void GenerationScheduler::Done() {
     cache_.Store(absl::MakeConstSpan(work.sequence->ids).subspan(0, work.begin + work.count), work.sequence->pages);
   }
   plan_.clear();
+}
+
+void GenerationScheduler::Keep(ScheduledSequence* sequence, int tokens) {
+  cache_.Store(absl::MakeConstSpan(sequence->ids).subspan(0, tokens), sequence->pages);
 }
 
 }  // namespace attnd

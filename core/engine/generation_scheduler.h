@@ -17,7 +17,8 @@ struct SchedulerOptions {
   int max_sequences = 64;  // admitted at once: each costs a row of a step, and pages
   int step_tokens = 512;   // rows of a step: larger ones are no faster from some hundreds on
   int prompt_tokens_beside_decoding =
-      64;  // rows of prompts in a step that also decodes: what a token waits for at most
+      64;               // rows of prompts in a step that also decodes: what a token waits for at most
+  int draft_rows = 32;  // rows of drafts in a step at most: beyond them a row costs more than reading the weights does
   // Rows of prompts that a client gets in a step at least; where that is too little for all, they take turns. Fewer
   // rows would read the keys and values before them nearly as often as there are rows.
   int least_prompt_tokens = 32;
@@ -26,9 +27,10 @@ struct SchedulerOptions {
 
 // A sequence as the scheduler sees it. The owner appends to `ids` only between steps.
 struct ScheduledSequence {
-  // Set before Add, constant after it but for `ids` and `paused`.
+  // Set before Add, constant after it but for `ids`, `drafts` and `paused`.
   std::vector<int32_t> ids;    // prompt, then answer
   int chunk_tokens = 1 << 30;  // most rows of a step
+  int drafts = 0;              // tokens that may follow `ids`, to be tried where it decodes; changed between steps
   void* owner = nullptr;       // the owner's, untouched here
   uint64_t client = 0;         // whose it is: clients are served fairly against each other
   int share_tokens = 1 << 30;  // of their beginning, those that may be taken over where they are stored, not computed
@@ -44,10 +46,12 @@ struct ScheduledSequence {
   int pending() const { return static_cast<int>(ids.size()) - pages.stored; }
 };
 
-// Rows ids[begin, begin + count) of a sequence. A sequence whose last token is among them gives the next token.
+// Rows ids[begin, begin + count) of a sequence, and after them the first `drafts` of its drafts. A sequence whose last
+// token is among them gives the next token, and those after it as far as the drafts are right.
 struct ScheduledWork {
   ScheduledSequence* sequence;
   int begin, count;
+  int drafts = 0;
 };
 
 // Fair between clients, first come, first served within each:
@@ -57,6 +61,7 @@ struct ScheduledWork {
 // - Where all places are taken, a client that has none takes one of the client that has most and more than one.
 // - Sequences that decode go first in every step. What is left for prompts is shared evenly by the clients that have
 //   some, running or waiting; rows that a client does not need go to the others, first come first.
+// - Drafts take what rows and pages nobody else wants, for this step alone: they make nobody wait or give way.
 // - Where pages run out, a paused sequence, or else the last one of the client that has most running, gives its own
 //   back, is the next one of its client, and is computed again later.
 //
@@ -79,8 +84,11 @@ class GenerationScheduler {
 
   // The next step, its pages reserved; empty when there is nothing to do. Valid until the next call.
   const std::vector<ScheduledWork>& Plan();
-  // The planned step ran: its keys and values are stored.
+  // The planned step ran: its keys and values are stored, but not those of drafts.
   void Done();
+  // After Done, when its owner appended tokens: drafts were right, so the keys and values of the first `tokens` of
+  // `ids` are stored, too.
+  void Keep(ScheduledSequence* sequence, int tokens);
 
   int running() const;  // admitted and not paused
   int waiting() const { return static_cast<int>(waiting_.size()); }
@@ -103,6 +111,8 @@ class GenerationScheduler {
   // Prompts of those that run, and of those that come: until their client has `limit` rows.
   void PlanPrompts(int limit, int& budget);
   void Admit(int limit, int& budget);
+  void PlanAllPrompts(int& budget);
+  void PlanDrafts(int budget);
   int PagesAwaited() const;  // by the running: what their prompts still need, or one for what they generate
   bool AdmitOne(ScheduledSequence* sequence);
   ScheduledWork* Planned(const ScheduledSequence* sequence);  // null: nothing of it yet

@@ -52,7 +52,8 @@ absl::Status Generator::SubmitAll(std::vector<Generation> answers, bool after_fi
   const auto count = static_cast<int64_t>(answers.size());
   int64_t tokens = 0;
   for (Generation& answer : answers) {
-    auto active = std::make_unique<Active>(std::move(answer.request), std::move(answer.listener), tokenizer_);
+    auto active = std::make_unique<Active>(std::move(answer.request), std::move(answer.listener), tokenizer_,
+                                           options_.lookup_tokens);
     active->sequence.client = answer.client;
     active->end_ids = active->request.stop_ids;
     if (!active->request.ignore_eos) {
@@ -174,6 +175,7 @@ void Generator::AskListeners() {
 bool Generator::Step() {
   TakeSubmitted();
   AskListeners();
+  for (auto& active : active_) active->Propose(context_);
   const std::vector<ScheduledWork>& plan = scheduler_.Plan();
   if (plan.empty()) {
     PublishStats();
@@ -187,9 +189,11 @@ bool Generator::Step() {
   if (!output.ok()) return false;  // stopped: Run ends all
   UseOutput(plan, batch, *output, session);
   const int sequences = static_cast<int>(plan.size());
+  const auto refused = static_cast<int>((counts_.drafted_tokens - counts_.accepted_tokens) -
+                                        (reported_.drafted_tokens - reported_.accepted_tokens));
   scheduler_.Done();
   // First, so that who has an answer finds its last step counted.
-  Report(sequences, batch.rows(), std::chrono::steady_clock::now() - begin);
+  Report(sequences, batch.rows() - refused, std::chrono::steady_clock::now() - begin);
   for (auto i = active_.begin(); i != active_.end();) i = Deliver(**i) ? active_.erase(i) : std::next(i);
   PublishStats();
   return true;
@@ -205,6 +209,8 @@ void Generator::Report(int sequences, int tokens, std::chrono::nanoseconds time)
                     .begun = static_cast<int>(counts_.begun - before.begun),
                     .prompt_tokens = static_cast<int>(counts_.prompt_tokens - before.prompt_tokens),
                     .generated_tokens = static_cast<int>(counts_.generated_tokens - before.generated_tokens),
+                    .drafted_tokens = static_cast<int>(counts_.drafted_tokens - before.drafted_tokens),
+                    .accepted_tokens = static_cast<int>(counts_.accepted_tokens - before.accepted_tokens),
                     .prefix_queries = counts_.prefix_queries - before.prefix_queries,
                     .prefix_hits = counts_.prefix_hits - before.prefix_hits,
                     .preemptions = counts_.preemptions - before.preemptions,
@@ -228,6 +234,11 @@ DecoderBatch Generator::MakeBatch(const std::vector<ScheduledWork>& plan) {
                           .logits_from = last && request.max_tokens > 0 ? work.count - 1 : work.count};
     if (request.prompt_logprobs && in_prompt) {
       chunk.logits_from = std::min(chunk.logits_from, std::max(0, request.logprobs_from - 1 - work.begin));
+    }
+    if (work.drafts > 0) {
+      active.rows.assign(1, work.sequence->ids.back());
+      active.rows.insert(active.rows.end(), active.draft.begin(), active.draft.begin() + work.drafts);
+      chunk.ids = active.rows;
     }
     chunk.hidden = request.hidden != HiddenPooling::kNone && in_prompt;
     if (active.wanted_rows.Any(work.begin, work.begin + work.count)) chunk.sink = &active.wanted_rows;

@@ -23,9 +23,10 @@
 namespace attnd {
 
 struct GeneratorStep {
-  int sequences, tokens;  // computed
+  int sequences, tokens;  // computed, without refused drafts
   int begun;              // of the sequences, those whose first step it was
   int prompt_tokens, generated_tokens;
+  int drafted_tokens, accepted_tokens;  // drafts that were tried, and those that were right: not in `tokens` otherwise
   int64_t prefix_queries, prefix_hits;  // tokens looked for among the stored ones, and found
   int64_t preemptions;
   std::chrono::nanoseconds time;
@@ -35,6 +36,9 @@ struct GeneratorOptions {
   SchedulerOptions scheduler;
   int64_t kv_bytes = int64_t{512} << 20;  // of keys and values; memory is taken as pages are first used
   KvType kv_type = KvType::kF32;
+  // Most tokens of a sequence that a step tries beyond its next one, where its text stood like this before (lookup.h);
+  // 0: none. The tokens that come are the same.
+  int lookup_tokens = 8;
   // Submitted and not admitted: more are refused.
   int64_t max_waiting = 1024;
   int64_t max_waiting_tokens = int64_t{1} << 18;  // of their prompts
@@ -45,7 +49,8 @@ struct GeneratorOptions {
 // For metrics: counts since the start, and what is there now.
 struct GeneratorStats {
   int64_t steps = 0, begun = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;  // begun: answers
-  int64_t prefix_queries = 0, prefix_hits = 0;  // tokens looked for among the stored ones, and found
+  int64_t drafted_tokens = 0, accepted_tokens = 0;  // drafts that were tried, and those that were right
+  int64_t prefix_queries = 0, prefix_hits = 0;      // tokens looked for among the stored ones, and found
   int running = 0, waiting = 0, pages = 0, pages_used = 0;
   int64_t waiting_tokens = 0;
 };
@@ -98,10 +103,11 @@ class Generator {
   // `row` of the step is the work's first; `logits` begin with those of its row `first_logits`.
   void TakePromptOutput(const ScheduledWork& work, int row, int first_logits, const float* logits,
                         const Decoder::Output& output, Active& active) const;
-  void SampleToken(Active& active, float* logits) const;
+  // The next token of a sequence. False: nothing follows it, or there is none.
+  bool SampleToken(Active& active, float* logits) const;
+  void SetText(Active& active, GeneratedToken& token) const;  // and whether the answer ends with it
   // True when the sequence is at its end.
   bool Deliver(Active& active);
-  void EndConstrained(Active& active);  // its constraint is over
   void End(Active& active, FinishReason reason, absl::Status status = absl::OkStatus());
   void PublishStats();
   void Report(int sequences, int tokens, std::chrono::nanoseconds time);

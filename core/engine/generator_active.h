@@ -13,6 +13,7 @@
 #include "core/attention/sink.h"
 #include "core/engine/constraint.h"
 #include "core/engine/generator.h"
+#include "core/engine/lookup.h"
 #include "core/text/detokenizer.h"
 
 namespace attnd {
@@ -60,7 +61,7 @@ class WantedRows : public AttentionSink {
 
 // One generation on its way.
 struct Generator::Active {
-  Active(GenerationRequest asked, std::shared_ptr<GenerationListener> to, const Tokenizer& tokenizer)
+  Active(GenerationRequest asked, std::shared_ptr<GenerationListener> to, const Tokenizer& tokenizer, int lookup_tokens)
       : request(std::move(asked)),
         listener(std::move(to)),
         sampler(request.sampling, request.prompt),
@@ -68,7 +69,8 @@ struct Generator::Active {
         stops(request.stop_strings),
         constraint(request.grammar),
         prompt(static_cast<int>(request.prompt.size())),
-        wanted_rows(request) {
+        wanted_rows(request),
+        policy(lookup_tokens) {
     sequence.ids = request.prompt;
     sequence.owner = this;
     // Rows that somebody looks at must be computed, not taken over.
@@ -81,6 +83,18 @@ struct Generator::Active {
   std::vector<std::unique_ptr<Active>> followers;
 
   int generated() const { return static_cast<int>(sequence.ids.size()) - prompt; }
+  // Says what may follow, for the next step to try. Whoever looks at rows must not see those that are refused.
+  void Propose(int context) {
+    sequence.drafts = 0;
+    const bool decodes = sequence.running && !sequence.paused && sequence.pending() == 1 && generated() > 0;
+    if (!decodes || request.attention != nullptr) return;
+    // With all of them right one more token comes.
+    const int left = std::min(request.max_tokens - generated(), context - static_cast<int>(sequence.ids.size())) - 1;
+    const int most = std::min(policy.most(), left);
+    if (most <= 0) return;
+    lookup.Draft(sequence.ids, most, policy.agreement(), draft);
+    sequence.drafts = static_cast<int>(draft.size());
+  }
   bool IsEnd(int32_t id) const { return std::find(end_ids.begin(), end_ids.end(), id) != end_ids.end(); }
 
   const GenerationRequest request;
@@ -92,9 +106,15 @@ struct Generator::Active {
   Constraint constraint;
   const int prompt;  // tokens
   WantedRows wanted_rows;
-  std::vector<int32_t> end_ids;         // model's and request's
-  std::optional<GeneratedToken> token;  // sampled in this step
-  int prompt_rows = 0;                  // whose outputs were taken: a sequence computed again gives them twice
+  TokenLookup lookup;
+  DraftPolicy policy;
+  std::vector<int32_t> draft;  // proposed for this step
+  std::vector<int32_t> rows;   // the sequence's last token and what is tried of the draft, where anything is
+
+  std::vector<int32_t> end_ids;        // model's and request's
+  std::vector<GeneratedToken> tokens;  // of this step
+  std::optional<FinishReason> finish;  // the last of them ends the answer
+  int prompt_rows = 0;                 // whose outputs were taken: a sequence computed again gives them twice
   bool started = false;
   GenerationSummary summary;
 };

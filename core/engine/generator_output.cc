@@ -13,7 +13,7 @@ void Generator::UseOutput(const std::vector<ScheduledWork>& plan, const DecoderB
   std::vector<int64_t> logit_rows(plan.size());
   for (size_t i = 0, row = 0; i < plan.size(); ++i) {
     logit_rows[i] = static_cast<int64_t>(row);
-    row += plan[i].count - batch.chunks[i].logits_from;
+    row += batch.chunks[i].ids.size() - batch.chunks[i].logits_from;
   }
   session.ParallelFor(static_cast<int64_t>(plan.size()), [&](int64_t i, int) {
     const ScheduledWork& work = plan[i];
@@ -22,12 +22,21 @@ void Generator::UseOutput(const std::vector<ScheduledWork>& plan, const DecoderB
     TakePromptOutput(work, batch.begins[i], batch.chunks[i].logits_from, logits, output, active);
     const bool last = work.begin + work.count == static_cast<int>(work.sequence->ids.size());
     if (!last || active.request.max_tokens == 0) return;
-    SampleToken(active, logits + (work.count - 1 - batch.chunks[i].logits_from) * vocabulary);
+    logits += (work.count - 1 - batch.chunks[i].logits_from) * vocabulary;
+    // The row of a draft that was right gives the token after it: each is sampled as if it had come alone.
+    for (int d = 0; SampleToken(active, logits) && d < work.drafts && active.tokens.back().id == active.draft[d]; ++d) {
+      logits += vocabulary;
+    }
   });
   for (const ScheduledWork& work : plan) {
-    const auto& active = *static_cast<const Active*>(work.sequence->owner);
+    auto& active = *static_cast<Active*>(work.sequence->owner);
     counts_.prompt_tokens += std::clamp(active.prompt - work.begin, 0, work.count);
-    counts_.generated_tokens += active.token.has_value() ? 1 : 0;
+    counts_.generated_tokens += static_cast<int64_t>(active.tokens.size());
+    if (work.drafts == 0) continue;
+    const int accepted = std::max(0, static_cast<int>(active.tokens.size()) - 1);
+    counts_.drafted_tokens += work.drafts;
+    counts_.accepted_tokens += accepted;
+    active.policy.Verified(work.drafts, accepted);
   }
 }
 
@@ -55,9 +64,13 @@ void Generator::TakePromptOutput(const ScheduledWork& work, int row, int first_l
   active.prompt_rows = std::max(active.prompt_rows, end);
 }
 
-void Generator::SampleToken(Active& active, float* logits) const {
+bool Generator::SampleToken(Active& active, float* logits) const {
   const absl::Span<float> row(logits, decoder_.config().vocab_size);
-  GeneratedToken token{.index = active.generated(), .id = -1, .text = "", .logprob = 0, .top = {}};
+  GeneratedToken token{.index = active.generated() + static_cast<int>(active.tokens.size()),
+                       .id = -1,
+                       .text = "",
+                       .logprob = 0,
+                       .top = {}};
   if (active.request.logprobs > 0) token.top = TopLogprobs(row, active.request.logprobs);
   // Sampling changes the logits, so the sum comes first.
   const double log_sum = active.request.logprobs >= 0 ? LogSumOf(row) : 0;
@@ -65,28 +78,18 @@ void Generator::SampleToken(Active& active, float* logits) const {
       active.request.logprobs >= 0 ? std::vector<float>(row.begin(), row.end()) : std::vector<float>();
   const absl::Span<const int32_t> forbidden =
       token.index < active.request.min_tokens ? absl::MakeConstSpan(active.end_ids) : absl::Span<const int32_t>();
-  if (!active.constraint.Apply(active.end_ids, decoder_.config().eos_ids, forbidden, row)) return;
+  if (!active.constraint.Apply(active.end_ids, decoder_.config().eos_ids, forbidden, row)) return false;
   token.id = active.sampler.Sample(token.index, row, forbidden);
-  // Here, where sequences do so beside each other.
+  active.sampler.Accept(token.id);
   if (!active.IsEnd(token.id)) active.constraint.Accept(token.id);
   if (!kept.empty()) token.logprob = static_cast<float>(kept[token.id] - log_sum);
-  active.token = std::move(token);
+  // Here, where sequences do so beside each other.
+  SetText(active, token);
+  active.tokens.push_back(std::move(token));
+  return !active.finish.has_value();
 }
 
-bool Generator::Deliver(Active& active) {
-  if (!active.token.has_value()) {
-    if (active.constraint.over()) {
-      EndConstrained(active);
-      return true;
-    }
-    if (active.request.max_tokens > 0 || active.sequence.pending() > 0) return false;
-    End(active, FinishReason::kLength);
-    return true;
-  }
-  GeneratedToken token = *std::move(active.token);
-  active.token.reset();
-  active.sequence.ids.push_back(token.id);
-  active.sampler.Accept(token.id);
+void Generator::SetText(Active& active, GeneratedToken& token) const {
   const bool ended = active.IsEnd(token.id);
   bool stopped = ended;
   if (!ended) {
@@ -97,8 +100,7 @@ bool Generator::Deliver(Active& active) {
     }
     stopped = active.stops.Add(*text, token.text);
   }
-  const bool full =
-      active.generated() >= active.request.max_tokens || static_cast<int>(active.sequence.ids.size()) >= context_;
+  const bool full = token.index + 1 >= active.request.max_tokens || active.prompt + token.index + 1 >= context_;
   const bool matched = stopped && !ended;
   const bool over = active.constraint.over();
   if ((stopped || full || over) && !matched) {
@@ -108,20 +110,36 @@ bool Generator::Deliver(Active& active) {
     stopped |= late;
   }
   token.last = stopped || full || over;
-  active.listener->OnToken(token);
-  BeginFollowers(active);
-  if (!stopped && !full && !over) return false;
-  if (over && !stopped) {
-    EndConstrained(active);
-  } else {
-    End(active, stopped ? FinishReason::kStop : FinishReason::kLength);
-  }
-  return true;
+  if (!token.last) return;
+  const bool failed = over && !stopped && !active.constraint.failure().ok();
+  active.finish = failed ? FinishReason::kFailed : stopped || over ? FinishReason::kStop : FinishReason::kLength;
 }
 
-void Generator::EndConstrained(Active& active) {
-  const absl::Status failure = active.constraint.failure();
-  End(active, failure.ok() ? FinishReason::kStop : FinishReason::kFailed, failure);
+bool Generator::Deliver(Active& active) {
+  for (size_t i = 0; i < active.tokens.size(); ++i) {
+    GeneratedToken& token = active.tokens[i];
+    // Its row was computed if it is a draft, and the one before it always was.
+    scheduler_.Keep(&active.sequence, static_cast<int>(active.sequence.ids.size()));
+    active.sequence.ids.push_back(token.id);
+    token.more = static_cast<int>(active.tokens.size() - i) - 1;
+    active.listener->OnToken(token);
+    BeginFollowers(active);
+  }
+  const bool none = active.tokens.empty();
+  active.tokens.clear();
+  if (active.finish.has_value()) {
+    End(active, *active.finish,
+        *active.finish == FinishReason::kFailed ? active.constraint.failure() : absl::OkStatus());
+    return true;
+  }
+  if (active.constraint.over()) {  // nothing was left to follow
+    const absl::Status failure = active.constraint.failure();
+    End(active, failure.ok() ? FinishReason::kStop : FinishReason::kFailed, failure);
+    return true;
+  }
+  if (!none || active.request.max_tokens > 0 || active.sequence.pending() > 0) return false;
+  End(active, FinishReason::kLength);
+  return true;
 }
 
 }  // namespace attnd

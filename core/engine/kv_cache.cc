@@ -84,6 +84,14 @@ void KvCache::Store(absl::Span<const int32_t> ids, Sequence& sequence) {
   }
 }
 
+void KvCache::Shrink(int tokens, Sequence& sequence) {
+  assert(tokens >= sequence.stored);
+  while (static_cast<int>(sequence.table.size()) > PagesFor(tokens)) {
+    Drop(sequence.table.back());
+    sequence.table.pop_back();
+  }
+}
+
 void KvCache::Release(Sequence& sequence) {
   // The end of a text is taken for something else before its beginning, without which it cannot be found.
   for (size_t i = sequence.table.size(); i-- > 0;) Drop(sequence.table[i]);

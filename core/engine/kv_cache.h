@@ -39,6 +39,8 @@ class KvCache {
   bool Reserve(int tokens, Sequence& sequence);
   // The keys and values of ids[0, ids.size()) are stored now: full pages become known by their content.
   void Store(absl::Span<const int32_t> ids, Sequence& sequence);
+  // Gives the last pages back that are not for its first `tokens` tokens, `stored` of them at least.
+  void Shrink(int tokens, Sequence& sequence);
   // Gives all pages back. What is known by content stays for others until its page is needed.
   void Release(Sequence& sequence);
 
