@@ -1,12 +1,16 @@
 // Generation in the process, without gRPC: prefill and decoding tokens a second.
 // usage: decoder_bench MODEL [f32|bf16|int8] [f32|bf16|int8 (keys and values)] [STREAMS] [PROMPT] [ANSWER] [ROUNDS]
-// Prints a JSON object for the model and one for each round; prefill and decode where there is one stream.
+//        [LOOKUP] [PROMPTS.json]
+// LOOKUP: most tokens tried beyond the next one, 0 none, -1 as the engine has it. PROMPTS.json: a list of lists of
+// token ids, one a stream, each cut to PROMPT; without it prompts are pseudo-random. Prints a JSON object for the model
+// and one for each round; prefill and decode where there is one stream.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -40,14 +44,27 @@ double PeakMegabytes() {
 
 struct Load {
   int streams = 1, prompt = 182, answer = 64;
+  std::vector<std::vector<int32_t>> prompts;  // empty: pseudo-random ones
 };
+
+std::vector<int32_t> PromptOf(const Load& load, int stream) {
+  std::vector<int32_t> ids;
+  for (int t = 0; t < load.prompt && load.prompts.empty(); ++t) {
+    ids.push_back(1000 + (t * 7919 + stream * 104729) % 40000);
+  }
+  if (!load.prompts.empty()) ids = load.prompts[stream];
+  ids.resize(std::min<size_t>(ids.size(), load.prompt));
+  return ids;
+}
 
 nlohmann::json Run(Generator& generator, const Load& load) {
   std::vector<std::shared_ptr<Timed>> listeners;
+  int prompt_tokens = 0;
   const auto start = Clock::now();
   for (int s = 0; s < load.streams; ++s) {
-    GenerationRequest request{.sampling = {.temperature = 0}, .max_tokens = load.answer, .ignore_eos = true};
-    for (int t = 0; t < load.prompt; ++t) request.prompt.push_back(1000 + (t * 7919 + s * 104729) % 40000);
+    GenerationRequest request{
+        .prompt = PromptOf(load, s), .sampling = {.temperature = 0}, .max_tokens = load.answer, .ignore_eos = true};
+    prompt_tokens += static_cast<int>(request.prompt.size());
     listeners.push_back(std::make_shared<Timed>());
     const absl::Status status = generator.Submit(std::move(request), listeners.back());
     if (!status.ok()) return {{"error", status.ToString()}};
@@ -61,9 +78,12 @@ nlohmann::json Run(Generator& generator, const Load& load) {
   }
   nlohmann::json round = {{"seconds", Seconds(end - start)},
                           {"answer_tokens_per_second", load.streams * load.answer / Seconds(end - start)},
+                          {"steps", generator.Stats().steps},
+                          {"drafted_tokens", generator.Stats().drafted_tokens},
+                          {"accepted_draft_tokens", generator.Stats().accepted_tokens},
                           {"peak_mb", PeakMegabytes()}};
   if (load.streams == 1) {
-    round["prefill_tokens_per_second"] = load.prompt / Seconds(prefilled - start);
+    round["prefill_tokens_per_second"] = prompt_tokens / Seconds(prefilled - start);
     if (load.answer > 1) round["decode_tokens_per_second"] = (load.answer - 1) / Seconds(end - prefilled);
   }
   return round;
@@ -71,13 +91,22 @@ nlohmann::json Run(Generator& generator, const Load& load) {
 
 int Main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: decoder_bench MODEL [PRECISION] [KV] [STREAMS] [PROMPT] [ANSWER] [ROUNDS]\n");
+    std::fprintf(stderr,
+                 "usage: decoder_bench MODEL [PRECISION] [KV] [STREAMS] [PROMPT] [ANSWER] [ROUNDS] [LOOKUP] "
+                 "[PROMPTS.json]\n");
     return 2;
   }
   const auto number = [&](int index, int otherwise) { return argc > index ? std::atoi(argv[index]) : otherwise; };
   const Precision precision = ParsePrecision(argc > 2 ? argv[2] : "f32").value_or(Precision::kF32);
   const std::string kv = argc > 3 ? argv[3] : "f32";
-  const Load load = {.streams = number(4, 1), .prompt = number(5, 182), .answer = number(6, 64)};
+  Load load = {.streams = number(4, 1), .prompt = number(5, 182), .answer = number(6, 64)};
+  if (argc > 9) {
+    const auto prompts = nlohmann::json::parse(std::ifstream(argv[9]), nullptr, /*allow_exceptions=*/false);
+    if (!prompts.is_array() || prompts.size() < static_cast<size_t>(load.streams)) {
+      return std::fprintf(stderr, "%s has no prompt for each stream\n", argv[9]), 1;
+    }
+    load.prompts = prompts.get<std::vector<std::vector<int32_t>>>();
+  }
   const auto loading = Clock::now();
   auto model = DecoderModel::Load(argv[1], precision);
   if (!model.ok()) return std::fprintf(stderr, "%s\n", model.status().ToString().c_str()), 1;
@@ -90,6 +119,7 @@ int Main(int argc, char** argv) {
   WorkTeam team(AvailableCpus());
   GeneratorOptions options;
   options.kv_type = kv == "int8" ? KvType::kInt8 : kv == "bf16" ? KvType::kBf16 : KvType::kF32;
+  if (number(8, -1) >= 0) options.lookup_tokens = number(8, 0);
   for (int round = 0; round < number(7, 3); ++round) {
     Generator generator(*(*model)->decoder, *(*model)->tokenizer, team, options);
     std::printf("%s\n", Run(generator, load).dump().c_str());
