@@ -199,6 +199,10 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
                  "Tokens that a decoder computes in one step");
   options.Number("--prompt-tokens-beside-decoding", config.generation.prompt_tokens_beside_decoding, {1, 1 << 16},
                  "TOKENS", "Of them those of prompts, where others wait for their next token");
+  options.Number(
+      "--lookup-tokens", config.generation.lookup_tokens, {0, 32}, "TOKENS",
+      "Tokens that a step tries beyond an answer's next one, where its text stood like this before; 0: none.\n"
+      "Answers are the same, and sooner complete");
   options.Number("--max-texts-per-call", config.limits.max_texts_per_call, {1, 1 << 20}, "TEXTS", "Texts of one call");
   options.Bytes("--max-text-bytes", config.limits.max_text_bytes, {1, kGiB}, "Size of one text");
   options.Bytes("--max-attention-bytes", config.limits.max_attention_bytes, {0, 64 * kGiB},

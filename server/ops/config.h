@@ -30,6 +30,7 @@ struct GenerationConfig {
   int64_t max_running_sequences = 64;
   int64_t max_step_tokens = 512;
   int64_t prompt_tokens_beside_decoding = 64;
+  int64_t lookup_tokens = 8;
 };
 
 // 1 to 64 letters, digits, "-", "_" and ".", the first one not a ".".

@@ -85,11 +85,19 @@ struct Metrics::Families {
                         .Register(r)),
         token_latency(BuildHistogram()
                           .Name("attnd_inter_token_latency_seconds")
-                          .Help("From a token of an answer to the next.")
+                          .Help("From a token of an answer to the next; of tokens of one step each an equal part.")
                           .Register(r)),
         prompt_tokens(
             BuildCounter().Name("attnd_prompt_tokens_total").Help("Tokens of prompts that were computed.").Register(r)),
         generated_tokens(BuildCounter().Name("attnd_generation_tokens_total").Help("Tokens of answers.").Register(r)),
+        drafted_tokens(BuildCounter()
+                           .Name("attnd_generation_drafted_tokens_total")
+                           .Help("Tokens tried beyond the next one of an answer.")
+                           .Register(r)),
+        accepted_draft_tokens(BuildCounter()
+                                  .Name("attnd_generation_accepted_draft_tokens_total")
+                                  .Help("Of them those that were right: each saved a step.")
+                                  .Register(r)),
         prefix_queries(BuildCounter()
                            .Name("attnd_prefix_cache_queries_total")
                            .Help("Tokens that were looked for among the stored ones.")
@@ -135,7 +143,8 @@ struct Metrics::Families {
   Family<Histogram>&batch_tokens, &batch_sequences;
   Family<Counter>&tokens, &rejected;
   Family<Histogram>&first_token, &token_latency;
-  Family<Counter>&prompt_tokens, &generated_tokens, &prefix_queries, &prefix_hits, &preemptions, &finished;
+  Family<Counter>&prompt_tokens, &generated_tokens, &drafted_tokens, &accepted_draft_tokens, &prefix_queries,
+      &prefix_hits, &preemptions, &finished;
   Family<Counter>& attention_bytes;
   Family<Histogram>& attention_seconds;
   Family<Gauge>&model_info, &build_info;
@@ -161,6 +170,8 @@ void ModelMetrics::Observe(const BatchReport& report) const {
 void GenerationMetrics::Observe(const GeneratorStep& step) const {
   prompt_tokens->Increment(step.prompt_tokens);
   generated_tokens->Increment(step.generated_tokens);
+  drafted_tokens->Increment(step.drafted_tokens);
+  accepted_draft_tokens->Increment(step.accepted_tokens);
   prefix_queries->Increment(static_cast<double>(step.prefix_queries));
   prefix_hits->Increment(static_cast<double>(step.prefix_hits));
   preemptions->Increment(static_cast<double>(step.preemptions));
@@ -240,6 +251,8 @@ const GenerationMetrics& Metrics::Generation(const std::string& name) {
             .token_latency = &families_->token_latency.Add(labels, LatencyBuckets()),
             .prompt_tokens = &families_->prompt_tokens.Add(labels),
             .generated_tokens = &families_->generated_tokens.Add(labels),
+            .drafted_tokens = &families_->drafted_tokens.Add(labels),
+            .accepted_draft_tokens = &families_->accepted_draft_tokens.Add(labels),
             .prefix_queries = &families_->prefix_queries.Add(labels),
             .prefix_hits = &families_->prefix_hits.Add(labels),
             .preemptions = &families_->preemptions.Add(labels)};

@@ -58,10 +58,13 @@ struct ModelMetrics {
 
 // The series of one decoder.
 struct GenerationMetrics {
-  prometheus::Histogram* first_token = nullptr;    // seconds from the call's arrival to its first token
-  prometheus::Histogram* token_latency = nullptr;  // seconds from a token of an answer to the next
+  prometheus::Histogram* first_token = nullptr;  // seconds from the call's arrival to its first token
+  prometheus::Histogram* token_latency =
+      nullptr;  // seconds from a token of an answer to the next, of those of one step an equal part
   prometheus::Counter* prompt_tokens = nullptr;
   prometheus::Counter* generated_tokens = nullptr;
+  prometheus::Counter* drafted_tokens = nullptr;  // tried beyond the next one
+  prometheus::Counter* accepted_draft_tokens = nullptr;
   prometheus::Counter* prefix_queries = nullptr;
   prometheus::Counter* prefix_hits = nullptr;
   prometheus::Counter* preemptions = nullptr;

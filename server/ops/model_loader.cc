@@ -81,6 +81,7 @@ absl::StatusOr<ServedModelPtr> ModelLoader::LoadDecoder(const ModelSpec& spec, c
                     .prompt_tokens_beside_decoding = static_cast<int>(generation_.prompt_tokens_beside_decoding)},
       .kv_bytes = generation_.kv_cache_bytes,
       .kv_type = generation_.kv_type.value_or(kv_type),
+      .lookup_tokens = static_cast<int>(generation_.lookup_tokens),
       .max_waiting = queue_.max_queue_requests,
       .max_waiting_tokens = queue_.max_queue_tokens,
       .observe = [observe = Observer(*served), &series = metrics_.Generation(spec.name)](const GeneratorStep& step) {

@@ -23,6 +23,8 @@ class GenerationJob::Answer : public GenerationListener {
 
   int index() const { return index_; }
   absl::Time last_token = absl::InfinitePast();
+  absl::Duration token_time = absl::ZeroDuration();  // each token's part of its step's time
+  int more = 0;                                      // tokens of the step that are to come
 
  private:
   GenerationJob& job_;
@@ -134,9 +136,13 @@ void GenerationJob::OnToken(Answer& answer, const GeneratedToken& token) {
     metrics_->first_token->Observe(absl::ToDoubleSeconds(first_token_));
   }
   if (answer.last_token != absl::InfinitePast()) {
-    metrics_->token_latency->Observe(absl::ToDoubleSeconds(std::max(absl::ZeroDuration(), now - answer.last_token)));
+    if (answer.more == 0) {
+      answer.token_time = std::max(absl::ZeroDuration(), now - answer.last_token) / (token.more + 1);
+    }
+    metrics_->token_latency->Observe(absl::ToDoubleSeconds(answer.token_time));
   }
   answer.last_token = now;
+  answer.more = token.more;
   sink_.OnToken(answer.index(), token);
 }
 

@@ -104,6 +104,25 @@ class GenerateTest(unittest.TestCase):
         self.assertNotEqual(first.ids(0), first.ids(1))
         self.assertEqual(self.generate("Water", seed=43, max_tokens=12).ids(), first.ids(1))
 
+    def test_drafts_change_nothing_but_the_steps(self):
+        def metric(server, kind):
+            return server.metric(f"attnd_generation_{kind}_tokens_total", model="smollm2")
+
+        line = "The quick brown fox jumps over the lazy dog. "
+        with harness.Server("--lookup-tokens", "0", models=(f"smollm2={SMOLLM2}",)) as without:
+            for sampling in ({"temperature": 0}, {"temperature": 0.3, "seed": 3, "logprobs": 2}):
+                request = generation_pb2.GenerateRequest(text=line * 4, options=Options(max_tokens=40, ignore_eos=True, **sampling))
+                before = metric(self.server, "accepted_draft")
+                alone = Answer(without.stub().Generate(request, timeout=90))
+                request.model = "smollm2"
+                drafted = Answer(self.stub.Generate(request, timeout=90))
+                self.assertEqual((drafted.ids(), drafted.text()), (alone.ids(), alone.text()))
+                np.testing.assert_allclose([delta.logprob for delta in drafted.deltas[0]],
+                                           [delta.logprob for delta in alone.deltas[0]], atol=1e-3)
+                self.assertGreater(metric(self.server, "accepted_draft"), before)
+            self.assertEqual(metric(without, "drafted"), 0)
+        self.assertGreaterEqual(metric(self.server, "drafted"), metric(self.server, "accepted_draft"))
+
     def test_score(self):
         request = generation_pb2.ScoreRequest(model="smollm2", text="The capital of France is",
                                               continuations=[" Paris", " London", " a banana split"])

@@ -43,6 +43,16 @@ TEST(ConfigTest, DefaultsNeedNothing) {
   EXPECT_EQ(result.config->queue.max_batch_tokens, 1024);
   EXPECT_EQ(result.config->queue.max_queue_delay_us, 0);
   EXPECT_EQ(result.config->limits.max_texts_per_call, 4096);
+  EXPECT_EQ(result.config->generation.lookup_tokens, 8);
+}
+
+TEST(ConfigTest, LookupTokensHaveALimit) {
+  const ParseResult off = Parse({"--lookup-tokens", "0"});
+  ASSERT_TRUE(off.config.has_value()) << off.output;
+  EXPECT_EQ(off.config->generation.lookup_tokens, 0);
+  const ParseResult many = Parse({"--lookup-tokens", "33"});
+  EXPECT_FALSE(many.config.has_value());
+  EXPECT_THAT(many.output, HasSubstr("--lookup-tokens"));
 }
 
 TEST(ConfigTest, ModelsRepeat) {

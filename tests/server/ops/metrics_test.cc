@@ -64,6 +64,10 @@ TEST(MetricsTest, BatchesAndModels) {
   EXPECT_THAT(text, HasSubstr("attnd_attention_bytes_total{layout=\"dense\"} 4096"));
   EXPECT_THAT(text, HasSubstr("attnd_attention_seconds_count 1"));
 
+  metrics.Generation("minilm").Observe({.sequences = 1, .tokens = 6, .drafted_tokens = 8, .accepted_tokens = 5});
+  EXPECT_THAT(metrics.Text(), HasSubstr("attnd_generation_drafted_tokens_total{model=\"minilm\"} 8"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("attnd_generation_accepted_draft_tokens_total{model=\"minilm\"} 5"));
+
   // An unloaded model keeps its counters and is served no longer; loaded again, it goes on counting.
   metrics.HideModel(labels);
   EXPECT_THAT(metrics.Text(), Not(HasSubstr("attnd_model_info{")));
