@@ -1,9 +1,10 @@
 // Generation in the process, without gRPC: prefill and decoding tokens a second.
 // usage: decoder_bench MODEL [f32|bf16|int8] [f32|bf16|int8 (keys and values)] [STREAMS] [PROMPT] [ANSWER] [ROUNDS]
-//        [LOOKUP] [PROMPTS.json]
-// LOOKUP: most tokens tried beyond the next one, 0 none, -1 as the engine has it. PROMPTS.json: a list of lists of
-// token ids, one a stream, each cut to PROMPT; without it prompts are pseudo-random. Prints a JSON object for the model
-// and one for each round; prefill and decode where there is one stream.
+//                      [LOOKUP] [PROMPTS.json]
+//        decoder_bench MODEL tokenize < TEXT   prints the list of its token ids
+// LOOKUP: most tokens tried beyond the next one, 0: none, -1: as the engine has it. PROMPTS.json: a list of lists of
+// token ids, one a stream, each cut to PROMPT; without it prompts are pseudo-random.
+// Prints a JSON object for the model and one for each round; prefill and decode where there is one stream.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iostream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -110,6 +113,12 @@ int Main(int argc, char** argv) {
   const auto loading = Clock::now();
   auto model = DecoderModel::Load(argv[1], precision);
   if (!model.ok()) return std::fprintf(stderr, "%s\n", model.status().ToString().c_str()), 1;
+  if (argc > 2 && std::string(argv[2]) == "tokenize") {
+    const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+    auto encoding = (*model)->tokenizer->Encode(text, {});
+    if (!encoding.ok()) return std::fprintf(stderr, "%s\n", encoding.status().ToString().c_str()), 1;
+    return std::printf("%s\n", nlohmann::json(encoding->ids).dump().c_str()), 0;
+  }
   const nlohmann::json loaded = {{"load_seconds", Seconds(Clock::now() - loading)},
                                  {"weights_mb", static_cast<double>((*model)->decoder->weight_bytes()) / 1e6},
                                  {"loaded_peak_mb", PeakMegabytes()},

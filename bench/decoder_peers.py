@@ -1,7 +1,9 @@
 """attnd's generation beside llama.cpp and PyTorch, in-process, in one run, alternating, medians; prints a table and writes JSON.
 usage: decoder_peers.py BIN_FOLDER MODEL.gguf [--rounds N] [--llama FILE.gguf] [--torch HF_FOLDER] [--precisions int8,bf16,f32]
-                        [--streams 1,16] [--prompt 182] [--answer 64]
+                        [--streams 1,16] [--prompt 182] [--answer 64] [--texts TEXTS.json]
 --llama: what llama.cpp (PyPI xllamacpp) runs, the same weights in Q8_0 by rights; --torch: the same model as a Hugging Face folder.
+--texts: a list of texts, joined, a different stretch of them each stream's prompt (texts.py makes one); else prompts are pseudo-random ids.
+attnd runs with and without drafts (docs/generation.md).
 What is not given is left out. Everybody has the same cores and counts the same tokens; nobody has a prefix cache to use."""
 import argparse
 import json
@@ -9,6 +11,7 @@ import os
 import re
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -22,19 +25,41 @@ parser.add_argument("--precisions", default="int8,bf16,f32")
 parser.add_argument("--streams", default="1,16")
 parser.add_argument("--prompt", type=int, default=182)
 parser.add_argument("--answer", type=int, default=64)
+parser.add_argument("--texts")
 args = parser.parse_args()
 CORES = len(os.sched_getaffinity(0))
+STREAMS = [int(streams) for streams in args.streams.split(",")]
 
 
-def attnd(precision):
+def make_prompts():
+    """[most streams, prompt] ids: the same for everybody."""
+    if not args.texts:
+        return [[1000 + (t * 7919 + stream * 104729) % 40000 for t in range(args.prompt)] for stream in range(max(STREAMS))]
+    # All that can be needed, so that the tokenizer is not given megabytes.
+    text = " ".join(json.load(open(args.texts)))[:12 * args.prompt * max(STREAMS)]
+    out = subprocess.run([args.bin + "/decoder_bench", args.model, "tokenize"], input=text, capture_output=True, text=True, check=True)
+    ids = json.loads(out.stdout)
+    if len(ids) < args.prompt * max(STREAMS):
+        raise SystemExit(f"the texts have {len(ids)} tokens, too few for {max(STREAMS)} prompts of {args.prompt}")
+    return [ids[stream * args.prompt:(stream + 1) * args.prompt] for stream in range(max(STREAMS))]
+
+
+PROMPTS = make_prompts()
+PROMPTS_FILE = tempfile.NamedTemporaryFile("w", suffix=".json")
+json.dump(PROMPTS, PROMPTS_FILE)
+PROMPTS_FILE.flush()
+
+
+def attnd(precision, lookup):
     def run(streams):
         pages = "f32" if precision == "f32" else "bf16"  # of keys and values; llama.cpp keeps them in f16
-        command = [args.bin + "/decoder_bench", args.model, precision, pages, streams, args.prompt, args.answer, 2]
+        command = [args.bin + "/decoder_bench", args.model, precision, pages, streams, args.prompt, args.answer, 2, lookup, PROMPTS_FILE.name]
         out = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if out.returncode != 0:
             raise SystemExit(out.stderr)
         one = json.loads(out.stdout.splitlines()[-1])  # the round after the warm-up
-        return {"seconds": one["seconds"], "prefill": one.get("prefill_tokens_per_second"), "decode": one.get("decode_tokens_per_second")}
+        return {"seconds": one["seconds"], "prefill": one.get("prefill_tokens_per_second"), "decode": one.get("decode_tokens_per_second"),
+                "drafted": one["drafted_tokens"], "accepted": one["accepted_draft_tokens"], "steps": one["steps"]}
     return run
 
 
@@ -58,8 +83,7 @@ def llama(path):
 
         def one(stream):
             # As token ids, so that the prompt is as long as attnd's.
-            prompt = [1000 + (t * 7919 + stream * 104729) % 40000 for t in range(args.prompt)]
-            answer = server(streams).handle_completions({"prompt": prompt, "n_predict": args.answer, "temperature": 0, "ignore_eos": True,
+            answer = server(streams).handle_completions({"prompt": PROMPTS[stream], "n_predict": args.answer, "temperature": 0, "ignore_eos": True,
                                                          "cache_prompt": False})
             answers.append(json.loads(answer) if isinstance(answer, (str, bytes)) else answer)
         server(streams)
@@ -82,7 +106,7 @@ def pytorch(folder):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
 
     def run(streams):
-        ids = torch.tensor([[1000 + (t * 7919 + s * 104729) % 40000 for t in range(args.prompt)] for s in range(streams)])
+        ids = torch.tensor(PROMPTS[:streams])
 
         def generate(count):
             start = time.perf_counter()
@@ -94,7 +118,10 @@ def pytorch(folder):
     return run
 
 
-who = {"attnd " + precision: attnd(precision) for precision in args.precisions.split(",")}
+who = {}
+for precision in args.precisions.split(","):
+    who["attnd " + precision] = attnd(precision, -1)
+    who[f"attnd {precision}, no drafts"] = attnd(precision, 0)
 if args.llama:
     who["llama.cpp " + os.path.basename(args.llama)] = llama(args.llama)
 if args.torch:
@@ -102,7 +129,7 @@ if args.torch:
 cpu = re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read()).group(1)
 print(f"{cpu}, {CORES} cores, {args.rounds} rounds, medians; {args.prompt} + {args.answer} tokens")
 results = {}
-for streams in map(int, args.streams.split(",")):
+for streams in STREAMS:
     rounds = {name: [] for name in who}
     for round_number in range(args.rounds + 1):
         for name, run in who.items():
