@@ -26,7 +26,7 @@ struct GeneratorStep {
   int sequences, tokens;  // computed, without refused drafts
   int begun;              // of the sequences, those whose first step it was
   int prompt_tokens, generated_tokens;
-  int drafted_tokens, accepted_tokens;  // drafts that were tried, and those that were right: not in `tokens` otherwise
+  int drafted_tokens, accepted_tokens;  // drafts that were tried, and those of them that were right
   int64_t prefix_queries, prefix_hits;  // tokens looked for among the stored ones, and found
   int64_t preemptions;
   std::chrono::nanoseconds time;

@@ -119,7 +119,8 @@ class GenerateTest(unittest.TestCase):
                 self.assertEqual((drafted.ids(), drafted.text()), (alone.ids(), alone.text()))
                 np.testing.assert_allclose([delta.logprob for delta in drafted.deltas[0]],
                                            [delta.logprob for delta in alone.deltas[0]], atol=1e-3)
-                self.assertGreater(metric(self.server, "accepted_draft"), before)
+                if sampling["temperature"] == 0:  # quotes its prompt
+                    self.assertGreater(metric(self.server, "accepted_draft"), before)
             self.assertEqual(metric(without, "drafted"), 0)
         self.assertGreaterEqual(metric(self.server, "drafted"), metric(self.server, "accepted_draft"))
 
