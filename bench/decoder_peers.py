@@ -2,7 +2,7 @@
 usage: decoder_peers.py BIN_FOLDER MODEL.gguf [--rounds N] [--llama FILE.gguf] [--torch HF_FOLDER] [--precisions int8,bf16,f32]
                         [--streams 1,16] [--prompt 182] [--answer 64] [--texts TEXTS.json]
 --llama: what llama.cpp (PyPI xllamacpp) runs, the same weights in Q8_0 by rights; --torch: the same model as a Hugging Face folder.
---texts: a list of texts, joined, a different stretch of them each stream's prompt (texts.py makes one); else prompts are pseudo-random ids.
+--texts: a list of texts, joined, a different stretch of them the prompt of each stream and round (texts.py makes one); else prompts are pseudo-random ids.
 attnd runs with and without drafts (docs/generation.md).
 What is not given is left out. Everybody has the same cores and counts the same tokens; nobody has a prefix cache to use."""
 import argparse
@@ -32,29 +32,32 @@ STREAMS = [int(streams) for streams in args.streams.split(",")]
 
 
 def make_prompts():
-    """[most streams, prompt] ids: the same for everybody."""
+    """[rounds and a warm-up][most streams, prompt] ids: the same for everybody."""
+    most, rounds = max(STREAMS), args.rounds + 1
     if not args.texts:
-        return [[1000 + (t * 7919 + stream * 104729) % 40000 for t in range(args.prompt)] for stream in range(max(STREAMS))]
+        return rounds * [[[1000 + (t * 7919 + stream * 104729) % 40000 for t in range(args.prompt)] for stream in range(most)]]
+    wanted = rounds * most * args.prompt
     # All that can be needed, so that the tokenizer is not given megabytes.
-    text = " ".join(json.load(open(args.texts)))[:12 * args.prompt * max(STREAMS)]
+    text = " ".join(json.load(open(args.texts)))[:12 * wanted]
     out = subprocess.run([args.bin + "/decoder_bench", args.model, "tokenize"], input=text, capture_output=True, text=True, check=True)
     ids = json.loads(out.stdout)
-    if len(ids) < args.prompt * max(STREAMS):
-        raise SystemExit(f"the texts have {len(ids)} tokens, too few for {max(STREAMS)} prompts of {args.prompt}")
-    return [ids[stream * args.prompt:(stream + 1) * args.prompt] for stream in range(max(STREAMS))]
+    if len(ids) < wanted:
+        raise SystemExit(f"the texts have {len(ids)} tokens, too few for {rounds} times {most} prompts of {args.prompt}")
+    prompts = [ids[i:i + args.prompt] for i in range(0, wanted, args.prompt)]
+    return [prompts[i * most:(i + 1) * most] for i in range(rounds)]
 
 
 PROMPTS = make_prompts()
-PROMPTS_FILE = tempfile.NamedTemporaryFile("w", suffix=".json")
-json.dump(PROMPTS, PROMPTS_FILE)
-PROMPTS_FILE.flush()
 
 
 def attnd(precision, lookup):
-    def run(streams):
+    def run(streams, prompts):
         pages = "f32" if precision == "f32" else "bf16"  # of keys and values; llama.cpp keeps them in f16
-        command = [args.bin + "/decoder_bench", args.model, precision, pages, streams, args.prompt, args.answer, 2, lookup, PROMPTS_FILE.name]
-        out = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(prompts, file)
+            file.flush()
+            command = [args.bin + "/decoder_bench", args.model, precision, pages, streams, args.prompt, args.answer, 2, lookup, file.name]
+            out = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if out.returncode != 0:
             raise SystemExit(out.stderr)
         one = json.loads(out.stdout.splitlines()[-1])  # the round after the warm-up
@@ -78,12 +81,12 @@ def llama(path):
             servers[streams] = xllamacpp.Server(params)
         return servers[streams]
 
-    def run(streams):
+    def run(streams, prompts):
         answers = []
 
         def one(stream):
             # As token ids, so that the prompt is as long as attnd's.
-            answer = server(streams).handle_completions({"prompt": PROMPTS[stream], "n_predict": args.answer, "temperature": 0, "ignore_eos": True,
+            answer = server(streams).handle_completions({"prompt": prompts[stream], "n_predict": args.answer, "temperature": 0, "ignore_eos": True,
                                                          "cache_prompt": False})
             answers.append(json.loads(answer) if isinstance(answer, (str, bytes)) else answer)
         server(streams)
@@ -105,8 +108,8 @@ def pytorch(folder):
     torch.set_num_threads(CORES)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
 
-    def run(streams):
-        ids = torch.tensor(PROMPTS[:streams])
+    def run(streams, prompts):
+        ids = torch.tensor(prompts)
 
         def generate(count):
             start = time.perf_counter()
@@ -133,7 +136,7 @@ for streams in STREAMS:
     rounds = {name: [] for name in who}
     for round_number in range(args.rounds + 1):
         for name, run in who.items():
-            one = run(streams)
+            one = run(streams, PROMPTS[round_number][:streams])
             if round_number > 0:  # the first warms up
                 rounds[name].append(one)
     results[streams] = rounds
