@@ -20,7 +20,7 @@ std::string_view CpuPathName();  // "baseline", "avx2", "avx512"
 // (docs/performance.md). And whether u8 by s8 does not saturate (VNNI). Lowered alike.
 bool CpuHasFastBf16();
 bool CpuHasVnni();
-bool CpuIsIntel();
+bool CpuIsIntel();  // whatever it was lowered to
 
 }  // namespace attnd
 

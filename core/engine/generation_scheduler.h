@@ -18,7 +18,7 @@ struct SchedulerOptions {
   int step_tokens = 512;   // rows of a step: larger ones are no faster from some hundreds on
   int prompt_tokens_beside_decoding =
       64;               // rows of prompts in a step that also decodes: what a token waits for at most
-  int draft_rows = 32;  // rows of drafts in a step at most: beyond them a row costs more than reading the weights does
+  int draft_rows = 32;  // rows of drafts in a step at most: not tuned
   // Rows of prompts that a client gets in a step at least; where that is too little for all, they take turns. Fewer
   // rows would read the keys and values before them nearly as often as there are rows.
   int least_prompt_tokens = 32;

@@ -189,28 +189,28 @@ bool Generator::Step() {
   if (!output.ok()) return false;  // stopped: Run ends all
   UseOutput(plan, batch, *output, session);
   const int sequences = static_cast<int>(plan.size());
-  const auto refused = static_cast<int>((counts_.drafted_tokens - counts_.accepted_tokens) -
-                                        (reported_.drafted_tokens - reported_.accepted_tokens));
   scheduler_.Done();
   // First, so that who has an answer finds its last step counted.
-  Report(sequences, batch.rows() - refused, std::chrono::steady_clock::now() - begin);
+  Report(sequences, batch.rows(), std::chrono::steady_clock::now() - begin);
   for (auto i = active_.begin(); i != active_.end();) i = Deliver(**i) ? active_.erase(i) : std::next(i);
   PublishStats();
   return true;
 }
 
-void Generator::Report(int sequences, int tokens, std::chrono::nanoseconds time) {
+void Generator::Report(int sequences, int rows, std::chrono::nanoseconds time) {
   ++counts_.steps;
   PublishStats();
   const GeneratorStats before = std::exchange(reported_, counts_);
   if (!options_.observe) return;
+  const auto drafted = static_cast<int>(counts_.drafted_tokens - before.drafted_tokens);
+  const auto accepted = static_cast<int>(counts_.accepted_tokens - before.accepted_tokens);
   options_.observe({.sequences = sequences,
-                    .tokens = tokens,
+                    .tokens = rows - (drafted - accepted),
                     .begun = static_cast<int>(counts_.begun - before.begun),
                     .prompt_tokens = static_cast<int>(counts_.prompt_tokens - before.prompt_tokens),
                     .generated_tokens = static_cast<int>(counts_.generated_tokens - before.generated_tokens),
-                    .drafted_tokens = static_cast<int>(counts_.drafted_tokens - before.drafted_tokens),
-                    .accepted_tokens = static_cast<int>(counts_.accepted_tokens - before.accepted_tokens),
+                    .drafted_tokens = drafted,
+                    .accepted_tokens = accepted,
                     .prefix_queries = counts_.prefix_queries - before.prefix_queries,
                     .prefix_hits = counts_.prefix_hits - before.prefix_hits,
                     .preemptions = counts_.preemptions - before.preemptions,

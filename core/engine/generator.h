@@ -110,7 +110,7 @@ class Generator {
   bool Deliver(Active& active);
   void End(Active& active, FinishReason reason, absl::Status status = absl::OkStatus());
   void PublishStats();
-  void Report(int sequences, int tokens, std::chrono::nanoseconds time);
+  void Report(int sequences, int rows, std::chrono::nanoseconds time);
 
   const Decoder& decoder_;
   const Tokenizer& tokenizer_;

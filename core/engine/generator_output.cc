@@ -118,14 +118,14 @@ void Generator::SetText(Active& active, GeneratedToken& token) const {
 bool Generator::Deliver(Active& active) {
   for (size_t i = 0; i < active.tokens.size(); ++i) {
     GeneratedToken& token = active.tokens[i];
-    // Its row was computed if it is a draft, and the one before it always was.
-    scheduler_.Keep(&active.sequence, static_cast<int>(active.sequence.ids.size()));
     active.sequence.ids.push_back(token.id);
     token.more = static_cast<int>(active.tokens.size() - i) - 1;
     active.listener->OnToken(token);
     BeginFollowers(active);
   }
   const bool none = active.tokens.empty();
+  // The rows of all but the last token were computed.
+  if (!none) scheduler_.Keep(&active.sequence, static_cast<int>(active.sequence.ids.size()) - 1);
   active.tokens.clear();
   if (active.finish.has_value()) {
     End(active, *active.finish,

@@ -1,6 +1,7 @@
 #include "core/ops/block_kernel.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/cpu.h"
 
@@ -168,38 +169,22 @@ struct ToScaled {
   }
 };
 
-template <class Kernel>
-void RunRows(int rows, const Pass& pass) {
-  switch (rows) {
-    case 1:
-      return Kernel::template Run<1>(pass);
-    case 2:
-      return Kernel::template Run<2>(pass);
-    case 3:
-      return Kernel::template Run<3>(pass);
-    case 4:
-      return Kernel::template Run<4>(pass);
-    case 5:
-      return Kernel::template Run<5>(pass);
-    case 6:
-      return Kernel::template Run<6>(pass);
-#if HWY_TARGET <= HWY_AVX3
-    case 7:
-      return Kernel::template Run<7>(pass);
-    case 8:
-      return Kernel::template Run<8>(pass);
-#endif
-  }
+// By the kernel of as many rows: 1 to kRowsMax.
+template <class Kernel, int... kRows>
+void RunRows(int rows, const Pass& pass, std::integer_sequence<int, kRows...>) {
+  static constexpr void (*kRun[])(const Pass&) = {&Kernel::template Run<kRows + 1>...};
+  kRun[rows - 1](pass);
 }
 
-constexpr int CeilOf(int a, int b) { return (a + b - 1) / b; }
+// Of a block.
+int Columns() { return kVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())); }
 
 // Chunk after chunk of k, all rows over each. `scales`: null where sums are floats.
 template <class Type, class Kernel>
 void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const IntegerTile* scales, float* c,
                     int64_t stride) {
-  const int step_bytes = weights.columns * Type::kStep * Type::kWeightBytes;  // of weights
-  const int passes = CeilOf(rows.count, kRowsMax);
+  const int step_bytes = Columns() * Type::kStep * Type::kWeightBytes;  // of weights
+  const int passes = hwy::DivCeil(rows.count, kRowsMax);
   const int groups = scales == nullptr ? 1 : scales->groups;
   const int group_steps = weights.k / Type::kStep;
   // A group's sums are scaled when it is complete.
@@ -211,7 +196,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
       const std::byte* b = weights.first + offset * step_bytes;
       // As many bytes as the chunk has, evenly over all its passes.
       const int turns = steps / kUnrolled;
-      const int lines = weights.fetch ? CeilOf(CeilOf(steps * step_bytes, kCacheLine), turns * passes) : 0;
+      const int lines = weights.fetch ? hwy::DivCeil(hwy::DivCeil(steps * step_bytes, kCacheLine), turns * passes) : 0;
       for (int p = 0, row = 0; p < passes; ++p) {
         Pass pass = {.a = rows.first + row * rows.stride + offset * Type::kStep * Type::kActivationBytes,
                      .row_stride = rows.stride,
@@ -228,7 +213,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
           pass.weight_sums = scales->weight_sums + g * scales->column_stride;
         }
         const int count = rows.count / passes + (p < rows.count % passes ? 1 : 0);
-        RunRows<Kernel>(count, pass);
+        RunRows<Kernel>(count, pass, std::make_integer_sequence<int, kRowsMax>());
         row += count;
       }
     }
@@ -250,8 +235,6 @@ void MultiplyIntegers(const BlockRows& rows, const BlockWeights& weights, const 
   using Quads = Bytes<false>;
   MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
 }
-
-int Columns() { return kVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd
@@ -281,7 +264,8 @@ bool HasBlockKernel(UkernelData data, int columns, int k) {
   return false;
 }
 
-void MultiplyBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c, int64_t stride) {
+void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c,
+                        int64_t stride) {
   HWY_DYNAMIC_DISPATCH(MultiplyFloats)(data, rows, weights, c, stride);
 }
 

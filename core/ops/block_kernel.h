@@ -18,11 +18,10 @@ struct BlockRows {
   int count;               // 1 to UkernelTable::kMaxRows
 };
 
-// A block as UkernelShape::data lays out B: [k / interleave, columns, interleave], columns as PackedWeights has them.
+// A block as UkernelShape::data lays out B: [k / interleave, BlockKernelColumns(), interleave].
 struct BlockWeights {
   const std::byte* first;
   int k;
-  int columns;
   // Whether what lies behind the block is multiplied soon and is to be fetched: once a panel of rows is enough.
   bool fetch;
 };
@@ -36,8 +35,8 @@ inline constexpr int kBlockKernelSteps = 4;
 bool HasBlockKernel(UkernelData data, int columns, int k);
 
 // c = a B of f32 by f32 or bf16, summed in the order of k.
-void MultiplyBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c /* [rows, stride] */,
-                   int64_t stride);
+void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,
+                        float* c /* [rows, stride] */, int64_t stride);
 
 // c = what the products of kU8S8 in `scales.groups` groups of weights.k inputs each stand for: as ScaleSums has them,
 // to the same bits. The fields of `scales` about sums and their accumulation are not used.

@@ -16,7 +16,7 @@ struct IntegerTile {
   const int32_t* sums;  // [groups][rows, sums_stride]
   int sums_stride;
   int64_t group_stride;        // of `sums`, from one group to the next
-  int groups;                  // 1 to kMaxGroups
+  int groups;                  // 1 to kMaxGroups for ScaleSums
   const float* row_scales;     // [groups, row_stride]
   const float* row_offsets;    // [groups, row_stride]
   const float* weight_scales;  // [groups, column_stride]

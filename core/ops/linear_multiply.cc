@@ -32,9 +32,8 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
 void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
                            int64_t stride) const {
   const BlockRows from = {static_cast<const std::byte*>(input.Row(row)), weights_.row_bytes(), rows};
-  const BlockWeights weights = {weights_.Block(block), weights_.group(), weights_.block(), first};
-  if (weights_.data() != UkernelData::kU8S8)
-    return attnd::MultiplyBlock(weights_.data(), from, weights, product, stride);
+  const BlockWeights weights = {weights_.Block(block), weights_.group(), first};
+  if (weights_.data() != UkernelData::kU8S8) return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);
   const int column = block * weights_.block();
   const IntegerTile scales = {.groups = weights_.groups(),
                               .row_scales = input.scales + row,

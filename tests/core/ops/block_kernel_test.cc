@@ -26,8 +26,8 @@ void ExpectFloats(UkernelData data, const std::vector<B>& b, int rows, int k, bo
   const int columns = BlockKernelColumns(), stride = columns + kRowGap, lda = k + kRowGap;
   const std::vector<float> a = Random(static_cast<size_t>(rows) * lda, rows);
   std::vector<float> c(static_cast<size_t>(rows) * stride, kUntouched);
-  MultiplyBlock(data, {reinterpret_cast<const std::byte*>(a.data()), lda * int64_t{sizeof(float)}, rows},
-                {reinterpret_cast<const std::byte*>(b.data()), k, columns, fetch}, c.data(), stride);
+  MultiplyFloatBlock(data, {reinterpret_cast<const std::byte*>(a.data()), lda * int64_t{sizeof(float)}, rows},
+                     {reinterpret_cast<const std::byte*>(b.data()), k, fetch}, c.data(), stride);
   for (int r = 0; r < rows; ++r) {
     for (int n = 0; n < stride; ++n) {
       double sum = n < columns ? 0 : kUntouched;
@@ -109,8 +109,8 @@ TEST(BlockKernelTest, ScalesIntegersToTheBitsOfScaleSums) {
         const Integers x(rows, groups, /*k=*/48, BlockKernelColumns());
         std::vector<float> c(static_cast<size_t>(rows) * x.columns, kUntouched);
         MultiplyIntegerBlock({reinterpret_cast<const std::byte*>(x.a.data()), int64_t{groups} * x.k, rows},
-                             {reinterpret_cast<const std::byte*>(x.b.data()), x.k, x.columns, true}, x.Tile(0, groups),
-                             c.data(), x.columns);
+                             {reinterpret_cast<const std::byte*>(x.b.data()), x.k, true}, x.Tile(0, groups), c.data(),
+                             x.columns);
         ASSERT_EQ(c, x.Expected());
       }
     }
