@@ -53,7 +53,7 @@ absl::Status Generator::SubmitAll(std::vector<Generation> answers, bool after_fi
   int64_t tokens = 0;
   for (Generation& answer : answers) {
     auto active = std::make_unique<Active>(std::move(answer.request), std::move(answer.listener), tokenizer_,
-                                           options_.lookup_tokens);
+                                           decoder_.config(), options_.lookup_tokens);
     active->sequence.client = answer.client;
     active->end_ids = active->request.stop_ids;
     if (!active->request.ignore_eos) {
@@ -241,6 +241,7 @@ DecoderBatch Generator::MakeBatch(const std::vector<ScheduledWork>& plan) {
       chunk.ids = active.rows;
     }
     chunk.hidden = request.hidden != HiddenPooling::kNone && in_prompt;
+    active.wanted_rows.Keep(work.begin + work.count, work.drafts);
     if (active.wanted_rows.Any(work.begin, work.begin + work.count)) chunk.sink = &active.wanted_rows;
     batch.Add(chunk);
   }

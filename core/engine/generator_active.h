@@ -4,16 +4,15 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "core/attention/sink.h"
 #include "core/engine/constraint.h"
 #include "core/engine/generator.h"
 #include "core/engine/lookup.h"
+#include "core/engine/wanted_rows.h"
 #include "core/text/detokenizer.h"
 
 namespace attnd {
@@ -21,47 +20,10 @@ namespace attnd {
 // Rows of a step whose logits are all wanted: [rows, vocab] floats are not to take hundreds of megabytes.
 inline constexpr int kLogitRows = 64;
 
-// Hands on only the rows that somebody looks at: some of the prompt's, and those that give tokens of the answer.
-class WantedRows : public AttentionSink {
- public:
-  explicit WantedRows(const GenerationRequest& request)
-      : sink_(request.attention),
-        of_prompt_(request.prompt_attention),
-        answer_(request.max_tokens > 0 ? static_cast<int>(request.prompt.size()) - 1
-                                       : std::numeric_limits<int>::max()) {}
-
-  // Whether some of rows [begin, end) are handed on.
-  bool Any(int begin, int end) const {
-    return sink_ != nullptr && (end > answer_ || (begin < of_prompt_.end && end > of_prompt_.begin));
-  }
-  bool Wants(int layer, int head) const override { return sink_->Wants(layer, head); }
-  void Tile(const AttentionTile& tile) override {
-    const int end = tile.query_begin + tile.query_count;
-    Part(tile, of_prompt_.begin, std::min(of_prompt_.end, end));
-    Part(tile, std::max(answer_, of_prompt_.end), end);
-  }
-
- private:
-  void Part(const AttentionTile& tile, int begin, int end) {
-    begin = std::max(begin, tile.query_begin);
-    if (begin >= end) return;
-    const int skipped = begin - tile.query_begin;
-    AttentionTile part = tile;
-    part.query_begin = begin;
-    part.query_count = end - begin;
-    part.probabilities += int64_t{skipped} * tile.stride;
-    if (part.log_sum_exp != nullptr) part.log_sum_exp += skipped;
-    sink_->Tile(part);
-  }
-
-  AttentionSink* const sink_;
-  const TokenSpan of_prompt_;
-  const int answer_;  // first row that gives a token of the answer
-};
-
 // One generation on its way.
 struct Generator::Active {
-  Active(GenerationRequest asked, std::shared_ptr<GenerationListener> to, const Tokenizer& tokenizer, int lookup_tokens)
+  Active(GenerationRequest asked, std::shared_ptr<GenerationListener> to, const Tokenizer& tokenizer,
+         const DecoderConfig& config, int lookup_tokens)
       : request(std::move(asked)),
         listener(std::move(to)),
         sampler(request.sampling, request.prompt),
@@ -69,7 +31,7 @@ struct Generator::Active {
         stops(request.stop_strings),
         constraint(request.grammar),
         prompt(static_cast<int>(request.prompt.size())),
-        wanted_rows(request),
+        wanted_rows(request, config.layers, config.heads),
         policy(lookup_tokens) {
     sequence.ids = request.prompt;
     sequence.owner = this;
@@ -83,14 +45,15 @@ struct Generator::Active {
   std::vector<std::unique_ptr<Active>> followers;
 
   int generated() const { return static_cast<int>(sequence.ids.size()) - prompt; }
-  // Says what may follow, for the next step to try. Whoever looks at rows must not see those that are refused.
+  // Says what may follow, for the next step to try.
   void Propose(int context) {
     sequence.drafts = 0;
     const bool decodes = sequence.running && !sequence.paused && sequence.pending() == 1 && generated() > 0;
-    if (!decodes || request.attention != nullptr) return;
+    if (!decodes) return;
     // With all of them right one more token comes.
-    const int left = std::min(request.max_tokens - generated(), context - static_cast<int>(sequence.ids.size())) - 1;
-    const int most = std::min(policy.most(), left);
+    const int tokens = static_cast<int>(sequence.ids.size());
+    const int left = std::min(request.max_tokens - generated(), context - tokens) - 1;
+    const int most = std::min({policy.most(), left, wanted_rows.KeepAtMost(tokens + policy.most())});
     if (most <= 0) return;
     lookup.Draft(sequence.ids, most, policy.agreement(), draft);
     sequence.drafts = static_cast<int>(draft.size());

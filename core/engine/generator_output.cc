@@ -118,6 +118,8 @@ void Generator::SetText(Active& active, GeneratedToken& token) const {
 bool Generator::Deliver(Active& active) {
   for (size_t i = 0; i < active.tokens.size(); ++i) {
     GeneratedToken& token = active.tokens[i];
+    // The row that gave it; that of the first one was never kept back.
+    if (i > 0) active.wanted_rows.HandOn(static_cast<int>(active.sequence.ids.size()) - 1);
     active.sequence.ids.push_back(token.id);
     token.more = static_cast<int>(active.tokens.size() - i) - 1;
     active.listener->OnToken(token);

@@ -1,4 +1,5 @@
 // Drafts out of the text change how many steps an answer takes, and nothing else of it.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -6,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/attention/token_rows.h"
 #include "core/engine/generator.h"
 #include "tests/core/engine/generator_testing.h"
 #include "tests/golden/decoder_golden.h"
@@ -13,15 +15,32 @@
 namespace attnd {
 namespace {
 
-// A request, when it comes, and after how many tokens its client goes.
+// A request, when it comes, whether its client looks at the attention, and after how many tokens it goes.
 struct Plan {
   std::vector<GenerationRequest> answers;  // to one prompt
   int step = 0;
+  bool looks = false;
   size_t leaves = 1 << 30;
 };
 
+// Looks at the rows of some heads when its token comes.
+class Look : public Collect {
+ public:
+  explicit Look(const DecoderConfig& config)
+      : rows(*HeadSelection::Parse("0-1:0,0-1:2", config.layers, config.heads), config.max_tokens) {}
+  void OnToken(const GeneratedToken& token) override {
+    Collect::OnToken(token);
+    for (int i = 0; rows.position() >= 0 && i < rows.selection().size(); ++i) {
+      seen.emplace_back(rows.Row(i).begin(), rows.Row(i).end());
+    }
+  }
+
+  TokenRows rows;
+  std::vector<std::vector<float>> seen;  // [tokens * heads], [position + 1] each; none where it is not a sink
+};
+
 struct Outcome {
-  std::vector<std::shared_ptr<Collect>> answers;
+  std::vector<std::shared_ptr<Look>> answers;
   GeneratorStats stats;
   int most_rows = 0;
 };
@@ -63,6 +82,7 @@ class GeneratorLookupTest : public ::testing::TestWithParam<const char*> {
       ++request.sampling.seed;
     }
     if (pick(6) == 0) plan.leaves = pick(30);
+    plan.looks = pick(2) == 0;
     return plan;
   }
 
@@ -73,15 +93,16 @@ class GeneratorLookupTest : public ::testing::TestWithParam<const char*> {
       outcome.most_rows = std::max(outcome.most_rows, step.tokens + step.drafted_tokens - step.accepted_tokens);
     };
     Generator generator(*decoder, *tokenizer, team, options);
-    std::vector<std::vector<std::shared_ptr<Collect>>> of_plans(plans.size());
+    std::vector<std::vector<std::shared_ptr<Look>>> of_plans(plans.size());
     bool works = true;
     for (int step = 0; works || step < 121; ++step) {
       for (size_t i = 0; i < plans.size(); ++i) {
         if (plans[i].step != step) continue;
         std::vector<Generation> all;
-        for (const GenerationRequest& request : plans[i].answers) {
+        for (GenerationRequest request : plans[i].answers) {
           EXPECT_TRUE(generator.Check(request).ok()) << generator.Check(request);
-          of_plans[i].push_back(std::make_shared<Collect>());
+          of_plans[i].push_back(std::make_shared<Look>(decoder->config()));
+          if (plans[i].looks) request.attention = &of_plans[i].back()->rows;
           all.push_back({request, of_plans[i].back(), i % 3});
         }
         EXPECT_TRUE(generator.SubmitAll(std::move(all), /*after_first=*/true).ok());
@@ -104,14 +125,26 @@ class GeneratorLookupTest : public ::testing::TestWithParam<const char*> {
   std::vector<std::shared_ptr<const Grammar>> grammars;
 };
 
+// Those behind token `token`.
+void SameRows(const Look& with, const Look& without, size_t token) {
+  ASSERT_EQ(with.seen.empty(), without.seen.empty());
+  if (with.seen.empty()) return;
+  const size_t heads = with.rows.selection().size();
+  for (size_t i = token * heads; i < (token + 1) * heads; ++i) {
+    ASSERT_THAT(with.seen[i], ::testing::Pointwise(::testing::FloatNear(1e-4), without.seen[i]));
+    ASSERT_EQ(with.seen[i].size(), with.seen[0].size() + token);
+  }
+}
+
 // True where both gave the same. Of cancelled ones either may have more.
-bool Same(const Collect& with, const Collect& without) {
+bool Same(const Look& with, const Look& without) {
   EXPECT_TRUE(with.ended && without.ended);
   const bool cut = without.summary.reason == FinishReason::kCancelled;
   const size_t both = std::min(with.tokens.size(), without.tokens.size());
   for (size_t t = 0; t < both; ++t) {
     const GeneratedToken &a = with.tokens[t], &b = without.tokens[t];
     if (a.id != b.id) return false;
+    SameRows(with, without, t);
     EXPECT_NEAR(a.logprob, b.logprob, 1e-3);
     EXPECT_EQ(a.top.size(), b.top.size());
     for (size_t i = 0; i < std::min(a.top.size(), b.top.size()); ++i) {
@@ -163,18 +196,23 @@ TEST_P(GeneratorLookupTest, TheSameTokensInFewerSteps) {
   EXPECT_LT(steps_with, steps_without);
 }
 
-TEST_P(GeneratorLookupTest, RowsThatSomebodyLooksAtAreNotDrafted) {
+TEST_P(GeneratorLookupTest, MapsOfTheAnswerHaveNothingOfRefusedDrafts) {
   GenerationRequest request{.prompt = {5, 6, 7, 5, 6, 7, 5, 6, 7}, .sampling = {.temperature = 0}, .max_tokens = 40};
-  request.grammar = grammars[0];
-  const GeneratorOptions options{.kv_bytes = 50 * KvPages::BytesPerPage(decoder->kv_shape(KvType::kF32))};
-  Generator generator(*decoder, *tokenizer, team, options);
-  golden::KeepMaps maps(decoder->config(), 49);
-  request.attention = &maps;
-  const auto seen = FinishIn(generator, request);
-  EXPECT_EQ(generator.Stats().drafted_tokens, 0);
-  request.attention = nullptr;
-  EXPECT_EQ(FinishIn(generator, request)->Ids(), seen->Ids());
-  EXPECT_GT(generator.Stats().accepted_tokens, 0);
+  request.grammar = grammars[1];
+  const int tokens = 9 + 40;
+  std::vector<float> maps[2];
+  for (const int lookup : {0, 8}) {
+    GeneratorOptions options{.kv_bytes = 50 * KvPages::BytesPerPage(decoder->kv_shape(KvType::kF32))};
+    options.lookup_tokens = lookup;
+    Generator generator(*decoder, *tokenizer, team, options);
+    golden::KeepMaps keep(decoder->config(), tokens);
+    request.attention = &keep;
+    request.prompt_attention = {0, 9};
+    FinishIn(generator, request);
+    EXPECT_EQ(generator.Stats().drafted_tokens > generator.Stats().accepted_tokens, lookup > 0);
+    maps[lookup / 8] = std::move(keep.maps);
+  }
+  EXPECT_THAT(maps[1], ::testing::Pointwise(::testing::FloatNear(1e-4), maps[0]));
 }
 
 TEST_P(GeneratorLookupTest, TokensSayHowManyFollowAtOnce) {
