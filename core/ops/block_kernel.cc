@@ -25,7 +25,7 @@ constexpr int kRowsMax = 8, kVectors = 3;
 #else
 constexpr int kRowsMax = 6, kVectors = 2;
 #endif
-// Steps of k between two groups of prefetches.
+// Steps of k that are unrolled.
 constexpr int kUnrolled = kBlockKernelSteps;
 // How far behind what is multiplied the fetched weights lie, and so how many are on their way; in bytes.
 constexpr int kAhead = 36 << 10;
@@ -33,10 +33,11 @@ constexpr int kAhead = 36 << 10;
 constexpr int kChunkBytes = 36 << 10;
 constexpr int kCacheLine = 64;
 
-// The cache lines that are fetched in the course of one pass over a chunk.
+// What is fetched in the course of one pass over a chunk: a line a step. More at once would fill the line buffers that
+// the loads need, too: eight rows took 10 % longer with bursts.
 struct Fetch {
   const std::byte* first;
-  int lines;  // for every kUnrolled steps
+  int stride;  // bytes from one step's line to that of the next; 0: always the same line
 };
 
 // For the compiler, as if the value changed here. g++ 14 else makes the conversion of a sum that follows the loop part
@@ -52,10 +53,12 @@ HWY_INLINE void KeepInRegister(V& value) {
 
 // sums += kRows rows by kUnrolled steps of k.
 template <class Type, int kRows, class D, class V = hn::Vec<D>>
-HWY_INLINE void AddSteps(D d, const std::byte* a, int64_t row_stride, const std::byte* b, V (&sums)[kRows][kVectors]) {
+HWY_INLINE void AddSteps(D d, const std::byte* a, int64_t row_stride, const std::byte* b, const Fetch& fetch,
+                         V (&sums)[kRows][kVectors]) {
   const auto vector = static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
   HWY_UNROLL(4)
   for (int s = 0; s < kUnrolled; ++s, a += Type::kStep * Type::kActivationBytes, b += kVectors * vector) {
+    __builtin_prefetch(fetch.first + s * int64_t{fetch.stride}, /*rw=*/0, /*locality=*/2);
     const auto first = Type::Weights(d, b);
     const auto second = Type::Weights(d, b + vector);
     const auto last = Type::Weights(d, b + (kVectors - 1) * vector);
@@ -90,16 +93,14 @@ template <class Type, int kRows, class D, class V = hn::Vec<D>>
 HWY_INLINE void AddChunk(D d, const Pass& pass, V (&sums)[kRows][kVectors]) {
   const std::byte* a = pass.a;
   const std::byte* b = pass.b;
-  const std::byte* ahead = pass.fetch.first;
-  const int lines = pass.fetch.lines, steps = pass.steps;
+  Fetch fetch = pass.fetch;
+  const int steps = pass.steps;
   const int64_t row_stride = pass.row_stride;
   constexpr int kRowStep = Type::kStep * Type::kActivationBytes;
   const int64_t weight_step = kVectors * static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
   for (int s = 0; s < steps; s += kUnrolled, a += kUnrolled * kRowStep, b += kUnrolled * weight_step) {
-    for (int line = 0; line < lines; ++line, ahead += kCacheLine) {
-      __builtin_prefetch(ahead, /*rw=*/0, /*locality=*/2);
-    }
-    AddSteps<Type, kRows>(d, a, row_stride, b, sums);
+    AddSteps<Type, kRows>(d, a, row_stride, b, fetch, sums);
+    fetch.first += kUnrolled * fetch.stride;
   }
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
@@ -194,18 +195,19 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
       const int steps = std::min(chunk_steps, group_steps - begin);
       const int64_t offset = int64_t{g} * group_steps + begin;  // in steps
       const std::byte* b = weights.first + offset * step_bytes;
-      // As many bytes as the chunk has, evenly over all its passes.
-      const int turns = steps / kUnrolled;
-      const int lines = weights.fetch ? hwy::DivCeil(hwy::DivCeil(steps * step_bytes, kCacheLine), turns * passes) : 0;
+      // As many bytes as the chunk has, if there are passes for them.
+      const int fetch_stride = weights.fetch ? std::min(step_bytes, kCacheLine) : 0;
+      const int fetching = hwy::DivCeil(step_bytes, kCacheLine);  // passes
       for (int p = 0, row = 0; p < passes; ++p) {
-        Pass pass = {.a = rows.first + row * rows.stride + offset * Type::kStep * Type::kActivationBytes,
-                     .row_stride = rows.stride,
-                     .b = b,
-                     .steps = steps,
-                     .fetch = {b + kAhead + int64_t{p} * turns * lines * kCacheLine, lines},
-                     .first = offset == 0,
-                     .c = c + row * stride,
-                     .stride = stride};
+        Pass pass = {
+            .a = rows.first + row * rows.stride + offset * Type::kStep * Type::kActivationBytes,
+            .row_stride = rows.stride,
+            .b = b,
+            .steps = steps,
+            .fetch = p < fetching ? Fetch{b + kAhead + int64_t{p} * steps * fetch_stride, fetch_stride} : Fetch{b, 0},
+            .first = offset == 0,
+            .c = c + row * stride,
+            .stride = stride};
         if (scales != nullptr) {
           pass.row_scales = scales->row_scales + g * scales->row_stride + row;
           pass.row_offsets = scales->row_offsets + g * scales->row_stride + row;
