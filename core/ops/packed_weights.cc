@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/aligned.h"
+#include "core/base/weight_memory.h"
 #include "core/ops/quantize.h"
 
 namespace attnd {
@@ -59,7 +61,7 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       groups_(data_ == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1),
       group_(RoundUp((inputs + groups_ - 1) / groups_, UkernelInterleave(data_))),
       block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
-      packed_(blocks_ * block_bytes_) {
+      packed_(AllocateWeights(static_cast<size_t>(blocks_ * block_bytes_))) {
   switch (data_) {
     case UkernelData::kF32:
       Pack<float>(weight, [](float w, int, int) { return w; });
@@ -78,7 +80,7 @@ template <typename T, typename Convert>
 void PackedWeights::Pack(absl::Span<const float> weight, const Convert& convert) {
   const int interleave = UkernelInterleave(data_);
   for (int b = 0; b < blocks_; ++b) {
-    T* block = reinterpret_cast<T*>(packed_.data() + b * block_bytes_);
+    T* block = reinterpret_cast<T*>(packed_.get() + b * block_bytes_);
     const int columns = std::min(block_, outputs_ - b * block_);
     if (columns < block_ || padded_inputs() != inputs_) {
       std::fill(block, block + int64_t{padded_inputs()} * block_, T{0});
@@ -125,7 +127,7 @@ int64_t PackedWeights::row_bytes() const {
 }
 
 int64_t PackedWeights::bytes() const {
-  return static_cast<int64_t>(packed_.size() + (scales_.size() + sums_.size()) * sizeof(float));
+  return blocks_ * block_bytes_ + static_cast<int64_t>((scales_.size() + sums_.size()) * sizeof(float));
 }
 
 }  // namespace attnd

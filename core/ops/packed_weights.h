@@ -4,10 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/base/aligned.h"
 #include "core/base/cpu.h"
 #include "core/ops/precision.h"
 #include "core/ops/ukernel.h"
@@ -37,7 +37,7 @@ class PackedWeights {
   int padded_inputs() const { return groups_ * group_; }
   int64_t row_bytes() const;  // of one row of activations as the kernel reads it
   const std::byte* Block(int b, int g = 0) const {
-    return packed_.data() + b * block_bytes_ + g * (block_bytes_ / groups_);
+    return packed_.get() + b * block_bytes_ + g * (block_bytes_ / groups_);
   }
   // [outputs] of kU8S8, for the inputs of group g: w ~ scale * s8.
   const float* scales(int g) const { return scales_.data() + int64_t{g} * outputs_; }
@@ -58,9 +58,9 @@ class PackedWeights {
   const int block_, blocks_;
   const int groups_, group_;
   const int64_t block_bytes_;
-  AlignedBuffer<std::byte> packed_;  // [blocks][block_bytes]
-  std::vector<float> scales_;        // [groups, outputs]
-  std::vector<float> sums_;          // [groups, outputs]
+  std::shared_ptr<std::byte> packed_;  // [blocks][block_bytes]
+  std::vector<float> scales_;          // [groups, outputs]
+  std::vector<float> sums_;            // [groups, outputs]
 };
 
 }  // namespace attnd
