@@ -56,7 +56,8 @@ struct alignas(64) WorkTeam::Slot {
   }
 };
 
-WorkTeam::WorkTeam(int capacity) : capacity_(std::max(1, capacity)), slots_(new Slot[std::max(1, capacity)]) {
+WorkTeam::WorkTeam(int capacity, std::chrono::microseconds linger)
+    : capacity_(std::max(1, capacity)), linger_(linger), slots_(new Slot[std::max(1, capacity)]) {
   for (int i = 0; i < capacity_; ++i) slots_[i].share.reset(new Share[capacity_]);
   for (int i = 1; i < capacity_; ++i) helpers_.emplace_back([this, i] { HelperLoop(i); });
 }
@@ -146,7 +147,16 @@ void WorkTeam::HelperLoop(int helper) {
       }
     }
     --helping_;
+    if (helper == 1) Linger(seen);
     wake_.wait(seen);
+  }
+}
+
+void WorkTeam::Linger(uint32_t seen) const {
+  const auto until = std::chrono::steady_clock::now() + linger_;
+  while (sessions_.load(std::memory_order_relaxed) == 0 && wake_.load(std::memory_order_relaxed) == seen &&
+         std::chrono::steady_clock::now() < until) {
+    std::this_thread::yield();
   }
 }
 

@@ -3,6 +3,7 @@
 #define ATTND_CORE_BASE_WORK_TEAM_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -15,7 +16,8 @@ namespace attnd {
 // `capacity` threads may compute at once. A worker opens a Session around one step; inside it, ParallelFor hands tiles
 // to the caller and to helper threads, as many as there is capacity that no other session uses. With every worker busy
 // a session runs alone (throughput); with one busy it gets all cores (latency). Helpers spin between the loops of an
-// open session, which keeps a loop's overhead near a microsecond, and sleep when no session can use them.
+// open session, which keeps a loop's overhead near a microsecond, and sleep when no session can use them. One of them
+// may linger after the last session: a core that sleeps takes 50 to 100 us to wake, several times in a short request.
 class WorkTeam {
  public:
   // `tile` runs 0..tiles-1, each exactly once; `lane` in [0, capacity) is unique among the threads running at a time
@@ -40,7 +42,8 @@ class WorkTeam {
     int slot_;
   };
 
-  explicit WorkTeam(int capacity);
+  // `linger`: how long one helper stays awake once no session is open, yielding its core to whoever wants it.
+  explicit WorkTeam(int capacity, std::chrono::microseconds linger = std::chrono::microseconds(0));
   ~WorkTeam();
   WorkTeam(const WorkTeam&) = delete;
   WorkTeam& operator=(const WorkTeam&) = delete;
@@ -52,8 +55,10 @@ class WorkTeam {
   struct Slot;
   void HelperLoop(int helper);
   bool HelperMayRun() const;
+  void Linger(uint32_t seen) const;  // until `seen` is no longer what wake_ is
 
   const int capacity_;
+  const std::chrono::microseconds linger_;
   std::unique_ptr<Slot[]> slots_;  // [capacity], one per open session
   std::atomic<int> sessions_{0};   // open sessions
   std::atomic<int> helping_{0};    // helpers inside a loop or looking for one

@@ -113,7 +113,7 @@ Server::Server(const Config& config)
     : config_(config),
       workers_count_(config.workers > 0 ? config.workers : AvailableCpus()),
       log_(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level),
-      team_(workers_count_),
+      team_(workers_count_, std::chrono::microseconds(config.linger_us)),
       attention_memory_(config_.limits.max_attention_memory_bytes),
       loader_(config_.queue, config_.generation, workers_count_, team_, generation_threads_, metrics_),
       models_(loader_.Operator()),

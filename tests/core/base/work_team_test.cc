@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -36,6 +37,19 @@ TEST(WorkTeamTest, WhatTilesWroteIsVisibleToTheCaller) {
   for (int loop = 1; loop <= 200; ++loop) {
     session.ParallelFor(1000, [&](int64_t tile, int) { written[tile] = loop; });
     for (const int value : written) ASSERT_EQ(value, loop);
+  }
+}
+
+TEST(WorkTeamTest, SessionsComeWhileAHelperLingersAndAfterIt) {
+  for (const int capacity : {1, 2, 4}) {
+    WorkTeam team(capacity, std::chrono::milliseconds(2));
+    for (int i = 0; i < 60; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(i % 5));
+      WorkTeam::Session session(team);
+      std::atomic<int> ran = 0;
+      session.ParallelFor(100, [&](int64_t, int) { ++ran; });
+      ASSERT_EQ(ran, 100);
+    }
   }
 }
 
