@@ -182,7 +182,7 @@ int Columns() { return kVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<flo
 
 // Chunk after chunk of k, all rows over each. `scales`: null where sums are floats.
 template <class Type, class Kernel>
-void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const IntegerTile* scales, float* c,
+void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const IntegerScales* scales, float* c,
                     int64_t stride) {
   const int step_bytes = Columns() * Type::kStep * Type::kWeightBytes;  // of weights
   const int passes = hwy::DivCeil(rows.count, kRowsMax);
@@ -232,7 +232,7 @@ void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights&
   }
 }
 
-void MultiplyIntegers(const BlockRows& rows, const BlockWeights& weights, const IntegerTile& scales, float* c,
+void MultiplyIntegers(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales, float* c,
                       int64_t stride) {
   using Quads = Bytes<false>;
   MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
@@ -271,7 +271,7 @@ void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeig
   HWY_DYNAMIC_DISPATCH(MultiplyFloats)(data, rows, weights, c, stride);
 }
 
-void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerTile& scales, float* c,
+void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales, float* c,
                           int64_t stride) {
   HWY_DYNAMIC_DISPATCH(MultiplyIntegers)(rows, weights, scales, c, stride);
 }

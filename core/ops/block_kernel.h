@@ -39,8 +39,8 @@ void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeig
                         float* c /* [rows, stride] */, int64_t stride);
 
 // c = what the products of kU8S8 in `scales.groups` groups of weights.k inputs each stand for: as ScaleSums has them,
-// to the same bits. The fields of `scales` about sums and their accumulation are not used.
-void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerTile& scales,
+// to the same bits.
+void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales,
                           float* c /* [rows, stride] */, int64_t stride);
 
 }  // namespace attnd

@@ -31,8 +31,8 @@ HWY_INLINE void ScaleVector(D d, const IntegerTile& t, int row, int c, size_t n,
   for (int r = 0; r < kRows; ++r) values[r] = t.accumulate ? Some(d, y + r * stride, n) : hn::Zero(d);
   HWY_UNROLL(kGroups)
   for (int g = 0; g < kGroups; ++g) {
-    const V weight_scale = Some(d, t.weight_scales + g * t.column_stride + c, n);
-    const V weight_sum = Some(d, t.weight_sums + g * t.column_stride + c, n);
+    const V weight_scale = Some(d, t.scales.weight_scales + g * t.scales.column_stride + c, n);
+    const V weight_sum = Some(d, t.scales.weight_sums + g * t.scales.column_stride + c, n);
     HWY_UNROLL(kRows)
     for (int r = 0; r < kRows; ++r) {
       const V sum = hn::ConvertTo(d, Some(di, sums + g * t.group_stride + r * t.sums_stride, n));
@@ -59,8 +59,8 @@ HWY_INLINE void ScaleSomeRows(const IntegerTile& t, int row, int columns, int64_
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(kGroups)
     for (int g = 0; g < kGroups; ++g) {
-      scales[r * kGroups + g] = hn::Set(d, t.row_scales[g * t.row_stride + row + r]);
-      offsets[r * kGroups + g] = hn::Set(d, t.row_offsets[g * t.row_stride + row + r]);
+      scales[r * kGroups + g] = hn::Set(d, t.scales.row_scales[g * t.scales.row_stride + row + r]);
+      offsets[r * kGroups + g] = hn::Set(d, t.scales.row_offsets[g * t.scales.row_stride + row + r]);
     }
   }
   int c = 0;
@@ -79,10 +79,10 @@ void ScaleGroups(const IntegerTile& t, int rows, int columns, int64_t stride, fl
 
 void Scale(const IntegerTile& t, int rows, int columns, int64_t stride, float* y) {
   static_assert(IntegerTile::kMaxGroups == 4);
-  const auto scale = t.groups == 4   ? &ScaleGroups<4>
-                     : t.groups == 3 ? &ScaleGroups<3>
-                     : t.groups == 2 ? &ScaleGroups<2>
-                                     : &ScaleGroups<1>;
+  const auto scale = t.scales.groups == 4   ? &ScaleGroups<4>
+                     : t.scales.groups == 3 ? &ScaleGroups<3>
+                     : t.scales.groups == 2 ? &ScaleGroups<2>
+                                            : &ScaleGroups<1>;
   scale(t, rows, columns, stride, y);
 }
 

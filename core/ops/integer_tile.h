@@ -6,23 +6,28 @@
 
 namespace attnd {
 
-// The product of quantised rows (QuantizeRow) and weights w ~ weight_scale * s8, as integer sums over groups of inputs.
-// What it stands for, in f32:
+// What the product of quantised rows (QuantizeRow) and weights w ~ weight_scale * s8, as integer sums over groups of
+// inputs, stands for in f32:
 //   value[r, c] = sum over g of row_scales[g, r] weight_scales[g, c] sums[g, r, c] + row_offsets[g, r] weight_sums[g,
 //   c],
 // where weight_sums[g, c] is weight_scales[g, c] times the sum of column c over the inputs of g.
-struct IntegerTile {
-  static constexpr int kMaxGroups = 4;
-  const int32_t* sums;  // [groups][rows, sums_stride]
-  int sums_stride;
-  int64_t group_stride;        // of `sums`, from one group to the next
-  int groups;                  // 1 to kMaxGroups for ScaleSums
+struct IntegerScales {
+  int groups;                  // of inputs
   const float* row_scales;     // [groups, row_stride]
   const float* row_offsets;    // [groups, row_stride]
   const float* weight_scales;  // [groups, column_stride]
   const float* weight_sums;    // [groups, column_stride]
   int64_t row_stride;
   int64_t column_stride;
+};
+
+// The sums of a tile, and what makes f32 of them.
+struct IntegerTile {
+  static constexpr int kMaxGroups = 4;
+  const int32_t* sums;  // [groups][rows, sums_stride]
+  int sums_stride;
+  int64_t group_stride;     // of `sums`, from one group to the next
+  IntegerScales scales;     // of 1 to kMaxGroups groups
   bool accumulate = false;  // the tile holds the value of other groups, to add to
 };
 

@@ -15,6 +15,8 @@
 
 namespace attnd {
 
+struct IntegerScales;
+
 // Rows that one layer leaves for the next: in f32, or already as the next multiplies them. Grows to the largest
 // step seen; written and read within one step.
 class LinearRows {
@@ -93,6 +95,7 @@ class Linear {
                 int32_t* sums /* [groups][rows, columns] */, float* product, int64_t stride) const;
   void MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
                      int64_t stride) const;
+  IntegerScales ScalesOf(const Input& input, int row, int block, int first_group, int groups) const;
   void MultiplyBlock(const void* x, int rows, int block, int group, void* out) const;
   void MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const;
   void MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,

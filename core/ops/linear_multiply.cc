@@ -34,15 +34,21 @@ void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, boo
   const BlockRows from = {static_cast<const std::byte*>(input.Row(row)), weights_.row_bytes(), rows};
   const BlockWeights weights = {weights_.Block(block), weights_.group(), first};
   if (weights_.data() != UkernelData::kU8S8) return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);
-  const int column = block * weights_.block();
-  const IntegerTile scales = {.groups = weights_.groups(),
-                              .row_scales = input.scales + row,
-                              .row_offsets = input.offsets + row,
-                              .weight_scales = weights_.scales(0) + column,
-                              .weight_sums = weights_.sums(0) + column,
-                              .row_stride = input.rows,
-                              .column_stride = outputs_};
+  const IntegerScales scales = ScalesOf(input, row, block, 0, weights_.groups());
   MultiplyIntegerBlock(from, weights, scales, product, stride);
+}
+
+// Of rows from `row` on by the columns from `block` on.
+IntegerScales Linear::ScalesOf(const Input& input, int row, int block, int first_group, int groups) const {
+  const int64_t at = int64_t{first_group} * input.rows + row;
+  const int column = block * weights_.block();
+  return {.groups = groups,
+          .row_scales = input.scales + at,
+          .row_offsets = input.offsets + at,
+          .weight_scales = weights_.scales(first_group) + column,
+          .weight_sums = weights_.sums(first_group) + column,
+          .row_stride = input.rows,
+          .column_stride = outputs_};
 }
 
 void Linear::MultiplyBlock(const void* x, int rows, int block, int group, void* out) const {
@@ -66,23 +72,17 @@ void Linear::MultiplyGroups(const Input& input, int row, int rows, int block, in
                             int64_t stride) const {
   const int column = block * weights_.block(), columns = count * weights_.block();
   for (int first = 0; first < weights_.groups(); first += IntegerTile::kMaxGroups) {
-    const int64_t at = int64_t{first} * input.rows + row;
+    const int groups = std::min(IntegerTile::kMaxGroups, weights_.groups() - first);
     const IntegerTile tile = {.sums = sums,
                               .sums_stride = columns,
                               .group_stride = int64_t{UkernelTable::RoundRows(rows)} * columns,
-                              .groups = std::min(IntegerTile::kMaxGroups, weights_.groups() - first),
-                              .row_scales = input.scales + at,
-                              .row_offsets = input.offsets + at,
-                              .weight_scales = weights_.scales(first) + column,
-                              .weight_sums = weights_.sums(first) + column,
-                              .row_stride = input.rows,
-                              .column_stride = outputs_,
+                              .scales = ScalesOf(input, row, block, first, groups),
                               .accumulate = first > 0};
     const auto* x = static_cast<const uint8_t*>(input.Row(row)) + first * weights_.group();
     if (rows == 1) {
-      MultiplyOneRow(x, block, count, first, tile.groups, sums);
+      MultiplyOneRow(x, block, count, first, groups, sums);
     } else {
-      for (int g = 0; g < tile.groups; ++g) {
+      for (int g = 0; g < groups; ++g) {
         MultiplyBlock(x + g * weights_.group(), rows, block, first + g, sums + g * tile.group_stride);
       }
     }

@@ -66,15 +66,14 @@ struct Integers {
     weight_scales = Random(kOutputs * groups, 3);
     weight_sums = Random(kOutputs * groups, 4);
   }
-  IntegerTile Tile(int first_group, int count) const {
+  IntegerScales Scales(int first_group, int count) const {
     return {.groups = count,
             .row_scales = row_scales.data() + first_group * rows,
             .row_offsets = row_offsets.data() + first_group * rows,
             .weight_scales = weight_scales.data() + first_group * kOutputs + 3,
             .weight_sums = weight_sums.data() + first_group * kOutputs + 3,
             .row_stride = rows,
-            .column_stride = kOutputs,
-            .accumulate = first_group > 0};
+            .column_stride = kOutputs};
   }
   // By loops and ScaleSums.
   std::vector<float> Expected() const {
@@ -87,9 +86,8 @@ struct Integers {
           sums[i] += a[(i / columns * groups + g) * k + j] * b[((g * k + j) / 4 * columns + i % columns) * 4 + j % 4];
         }
       }
-      IntegerTile tile = Tile(g, 1);
-      tile.sums = sums.data();
-      tile.sums_stride = columns;
+      const IntegerTile tile = {
+          .sums = sums.data(), .sums_stride = columns, .group_stride = 0, .scales = Scales(g, 1), .accumulate = g > 0};
       ScaleSums(tile, rows, columns, columns, c.data());
     }
     return c;
@@ -109,7 +107,7 @@ TEST(BlockKernelTest, ScalesIntegersToTheBitsOfScaleSums) {
         const Integers x(rows, groups, /*k=*/48, BlockKernelColumns());
         std::vector<float> c(static_cast<size_t>(rows) * x.columns, kUntouched);
         MultiplyIntegerBlock({reinterpret_cast<const std::byte*>(x.a.data()), int64_t{groups} * x.k, rows},
-                             {reinterpret_cast<const std::byte*>(x.b.data()), x.k, true}, x.Tile(0, groups), c.data(),
+                             {reinterpret_cast<const std::byte*>(x.b.data()), x.k, true}, x.Scales(0, groups), c.data(),
                              x.columns);
         ASSERT_EQ(c, x.Expected());
       }

@@ -33,19 +33,19 @@ struct Sums {
     tile = {.sums = sums.data(),
             .sums_stride = kSumsStride,
             .group_stride = kRows * kSumsStride,
-            .groups = groups,
-            .row_scales = row_scales.data(),
-            .row_offsets = row_offsets.data(),
-            .weight_scales = weight_scales.data(),
-            .weight_sums = weight_sums.data(),
-            .row_stride = kRows + 2,
-            .column_stride = columns,
+            .scales = {.groups = groups,
+                       .row_scales = row_scales.data(),
+                       .row_offsets = row_offsets.data(),
+                       .weight_scales = weight_scales.data(),
+                       .weight_sums = weight_sums.data(),
+                       .row_stride = kRows + 2,
+                       .column_stride = columns},
             .accumulate = accumulate};
   }
   double Value(int r, int c) const {
     double value = tile.accumulate ? before[r * kStride + c] : 0.0;
-    for (int g = 0; g < tile.groups; ++g) {
-      const int64_t row = g * tile.row_stride + r, column = g * tile.column_stride + c;
+    for (int g = 0; g < tile.scales.groups; ++g) {
+      const int64_t row = g * tile.scales.row_stride + r, column = g * tile.scales.column_stride + c;
       value += double{row_scales[row]} * weight_scales[column] * sums[g * tile.group_stride + r * kSumsStride + c] +
                double{row_offsets[row]} * weight_sums[column];
     }
