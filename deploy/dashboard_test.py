@@ -23,7 +23,8 @@ def get(base, path, **parameters):
         with urllib.request.urlopen(url, timeout=10) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
-        return json.loads(error.read() or b"{}") | {"status": "error"}
+        body = error.read().decode(errors="replace")  # no JSON while Prometheus starts
+        return json.loads(body) | {"status": "error"} if body.startswith("{") else {"status": "error", "error": body}
     except OSError as error:  # not up yet
         return {"status": "error", "error": str(error)}
 
