@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "core/base/aligned.h"
+#include "hwy/base.h"
 
 namespace attnd {
 namespace {
@@ -26,9 +27,9 @@ constexpr bool kShared = true;
 // The chunk may live on for its other buffers: the whole pages of this one are given back at once.
 void GiveBack(std::byte* data, size_t size) {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t skipped = (page - reinterpret_cast<uintptr_t>(data) % page) % page;
-  if (size < skipped + page) return;
-  madvise(data + skipped, (size - skipped) / page * page, MADV_DONTNEED);
+  const auto at = reinterpret_cast<uintptr_t>(data);
+  const size_t begin = hwy::RoundUpTo(at, page), end = hwy::RoundDownTo(at + size, page);
+  if (begin < end) madvise(data + (begin - at), end - begin, MADV_DONTNEED);
 }
 
 struct Current {
@@ -51,7 +52,7 @@ std::shared_ptr<std::byte> AllocateWeights(size_t size) {
     current.used = 0;
   }
   std::byte* const data = current.chunk->data() + current.used;
-  current.used += (size + kAlignment - 1) / kAlignment * kAlignment;
+  current.used += hwy::RoundUpTo(size, kAlignment);
   return {data, [chunk = current.chunk, size](std::byte* of) { GiveBack(of, size); }};
 }
 

@@ -121,8 +121,9 @@ bool WorkTeam::HelperMayRun() const {
 }
 
 void WorkTeam::HelperLoop(int helper) {
-  while (!stop_) {
+  while (true) {
     const uint32_t seen = wake_.load();
+    if (stop_) return;  // asked after `seen`: who stops changes wake_ last, and nobody would wake us again
     ++helping_;
     int spins = 0;
     while (!stop_ && HelperMayRun()) {

@@ -34,7 +34,7 @@ constexpr int kChunkBytes = 36 << 10;
 constexpr int kCacheLine = 64;
 
 // What is fetched in the course of one pass over a chunk: a line a step. More at once would fill the line buffers that
-// the loads need, too: eight rows took 10 % longer with bursts.
+// the loads need, too: eight rows took 5 to 10 % longer with bursts.
 struct Fetch {
   const std::byte* first;
   int stride;  // bytes from one step's line to that of the next; 0: always the same line

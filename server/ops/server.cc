@@ -8,6 +8,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/base/call_once.h"

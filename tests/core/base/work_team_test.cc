@@ -41,16 +41,23 @@ TEST(WorkTeamTest, WhatTilesWroteIsVisibleToTheCaller) {
 }
 
 TEST(WorkTeamTest, SessionsComeWhileAHelperLingersAndAfterIt) {
-  for (const int capacity : {1, 2, 4}) {
-    WorkTeam team(capacity, std::chrono::milliseconds(2));
-    for (int i = 0; i < 60; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(i % 5));
-      WorkTeam::Session session(team);
-      std::atomic<int> ran = 0;
-      session.ParallelFor(100, [&](int64_t, int) { ++ran; });
-      ASSERT_EQ(ran, 100);
+  using std::chrono::microseconds;
+  // Asleep at once, asleep now and then, awake until the team ends.
+  for (const microseconds linger : {microseconds(0), microseconds(5), microseconds(std::chrono::hours(1))}) {
+    for (const int capacity : {1, 2, 4}) {
+      WorkTeam team(capacity, linger);
+      for (int i = 0; i < 60; ++i) {
+        WorkTeam::Session session(team);
+        std::atomic<int> ran = 0;
+        session.ParallelFor(100, [&](int64_t, int) { ++ran; });
+        ASSERT_EQ(ran, 100);
+      }
     }
   }
+}
+
+TEST(WorkTeamTest, EndsWhileHelpersBegin) {
+  for (int i = 0; i < 2000; ++i) WorkTeam team(4, std::chrono::hours(1));
 }
 
 TEST(WorkTeamTest, LanesBeginWithSharesOfTheirOwn) {
