@@ -19,6 +19,8 @@ class MapShape {
 
   int rows() const { return static_cast<int>(row_tokens_.size()); }
   int columns() const { return static_cast<int>(column_tokens_.size()); }
+  // Whether rows and columns are the tokens and every value stays as it is.
+  bool is_whole() const { return rows() == static_cast<int>(row_of_.size()) && columns() == rows() && rest_.empty(); }
   const std::vector<TokenSpan>& row_tokens() const { return row_tokens_; }        // ascending, disjoint
   const std::vector<TokenSpan>& column_tokens() const { return column_tokens_; }  // ascending, disjoint
   // The result's row that token `i` belongs to, or -1.

@@ -31,11 +31,18 @@ void ClearPadding(const AttentionDataLayout& layout, uint8_t* data) {
   }
 }
 
+bool CopiesTiles(const AttentionPlan& plan) {
+  const AttentionSpec& spec = plan.spec();
+  return spec.reduce == AttentionReduce::kNone && spec.layout == AttentionLayout::kDense &&
+         spec.dtype == AttentionDtype::kF32 && plan.shape().is_whole();
+}
+
 }  // namespace
 
 AttentionRecorder::AttentionRecorder(std::shared_ptr<const AttentionPlan> plan)
     : plan_(std::move(plan)),
       heads_(plan_->heads()),
+      copies_(CopiesTiles(*plan_)),
       wants_(static_cast<size_t>(plan_->layers()) * heads_, 0),
       layer_index_(plan_->layers(), -1),
       reduced_(plan_->reduced_rows(), plan_->tokens()),
@@ -69,6 +76,7 @@ void AttentionRecorder::Tile(const AttentionTile& tile) {
 void AttentionRecorder::MapTile(const AttentionTile& tile) {
   const int map = plan_->selection().IndexOf(tile.layer, tile.head);
   if (map < 0) return;
+  if (copies_) return CopyTile(map, tile);
   int64_t written = 0;
   for (int i = 0; i < tile.query_count; ++i) {
     const int token = tile.query_begin + i;
@@ -77,6 +85,15 @@ void AttentionRecorder::MapTile(const AttentionTile& tile) {
         plan_->spec().reduce == AttentionReduce::kNone ? ShapeRow(map, token, row) : ReduceRow(tile.layer, token, row);
   }
   rows_written_.fetch_add(written, std::memory_order_relaxed);
+}
+
+void AttentionRecorder::CopyTile(int map, const AttentionTile& tile) {
+  const size_t row_bytes = static_cast<size_t>(plan_->columns()) * sizeof(float);
+  uint8_t* out = data_.data() + plan_->layout().values.offset +
+                 (static_cast<size_t>(map) * plan_->rows() + tile.query_begin) * row_bytes;
+  for (int i = 0; i < tile.query_count; ++i, out += row_bytes)
+    std::memcpy(out, tile.probabilities + static_cast<ptrdiff_t>(i) * tile.stride, row_bytes);
+  rows_written_.fetch_add(tile.query_count, std::memory_order_relaxed);
 }
 
 int AttentionRecorder::ReduceRow(int layer, int token, const float* row) {

@@ -13,14 +13,14 @@
 #include "core/attention/row_accumulator.h"
 #include "core/attention/sink.h"
 #include "core/attention/statistics.h"
-#include "core/base/aligned.h"
+#include "core/base/recycled_buffer.h"
 
 namespace attnd {
 
 // What came of a plan. Everything is in the order of plan->maps() and plan->statistics_heads().
 struct AttentionResult {
   std::shared_ptr<const AttentionPlan> plan;
-  AlignedBuffer<uint8_t> data;     // plan->sizes().data bytes, plan->layout() says where what is
+  RecycledBuffer data;             // plan->sizes().data bytes, plan->layout() says where what is
   AttentionStatistics statistics;  // plan->sizes().statistics bytes in all
 
   absl::Span<const uint8_t> bytes() const { return {data.data(), data.size()}; }
@@ -41,6 +41,7 @@ class AttentionRecorder : public AttentionSink {
 
  private:
   void MapTile(const AttentionTile& tile);
+  void CopyTile(int map, const AttentionTile& tile);
   // Each returns how many rows became complete, 0 or 1. `row` and `probabilities` are [tokens], `columns` is [columns].
   int ReduceRow(int layer, int token, const float* row);
   int ShapeRow(int map, int token, const float* probabilities);
@@ -49,12 +50,13 @@ class AttentionRecorder : public AttentionSink {
 
   const std::shared_ptr<const AttentionPlan> plan_;
   const int heads_;
+  const bool copies_;             // maps are the tiles as they are
   std::vector<uint8_t> wants_;    // [layers, heads]
   std::vector<int> layer_index_;  // [layers], position among the selected layers, or -1
   std::vector<int> layer_heads_;  // [selected layers], selected heads of each
   RowAccumulator reduced_;        // rows of the reductions, [tokens] each
   RowAccumulator pooled_;         // rows of words in several pieces, [columns] each
-  AlignedBuffer<uint8_t> data_;
+  RecycledBuffer data_;
   std::unique_ptr<StatisticsRecorder> statistics_;  // null when none is wanted
   std::atomic<int64_t> rows_written_{0};
 };

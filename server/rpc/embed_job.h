@@ -39,7 +39,7 @@ class EmbedJob {
 
   TextJob job_;
   v1::EmbedResponse response_;
-  std::vector<AlignedBuffer<uint8_t>> map_data_;  // [texts], or empty where no attention was asked for
+  std::vector<RecycledBuffer> map_data_;  // [texts], or empty where no attention was asked for
 };
 
 }  // namespace attnd

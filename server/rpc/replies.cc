@@ -96,7 +96,7 @@ void FillAttentionHeader(const AttentionPlan& plan, v1::AttentionHeader& header)
           layout.index_bytes, header);
 }
 
-AlignedBuffer<uint8_t> FillAttention(TextSequence& sequence, const Tokenizer& tokenizer, v1::Attention& attention) {
+RecycledBuffer FillAttention(TextSequence& sequence, const Tokenizer& tokenizer, v1::Attention& attention) {
   FillAttentionHeader(*sequence.plan, *attention.mutable_header());
   FillTokens(sequence.encoding, tokenizer, *attention.mutable_tokens());
   AttentionResult result = std::move(sequence.attention);

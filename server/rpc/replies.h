@@ -21,7 +21,7 @@ void FillTokens(const Encoding& encoding, const Tokenizer& tokenizer,
 void FillAttentionHeader(const AttentionPlan& plan, v1::AttentionHeader& header);
 // The attention of one sequence that has a plan, but for the data of its maps, which is returned. Takes it out of the
 // sequence, so that it is freed text by text.
-AlignedBuffer<uint8_t> FillAttention(TextSequence& sequence, const Tokenizer& tokenizer, v1::Attention& attention);
+RecycledBuffer FillAttention(TextSequence& sequence, const Tokenizer& tokenizer, v1::Attention& attention);
 // Takes the numbers out of `statistics`.
 void FillStatistics(const AttentionPlan& plan, AttentionStatistics&& statistics, v1::AttentionStatistics& reply);
 

@@ -49,7 +49,7 @@ void SliceWriter::Bytes(int field, Container data) {
   Flush();
   slices_.push_back(Own(std::move(data)));
 }
-template void SliceWriter::Bytes(int, AlignedBuffer<uint8_t>);
+template void SliceWriter::Bytes(int, RecycledBuffer);
 template void SliceWriter::Bytes(int, std::string);
 
 size_t SliceWriter::FieldSize(int field, size_t size) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/aligned.h"
+#include "core/base/recycled_buffer.h"
 #include "google/protobuf/message_lite.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/slice.h"
@@ -20,7 +20,7 @@ class SliceWriter {
   void Fields(const google::protobuf::MessageLite& message);
   // The begin of a field that holds `size` bytes, which the next calls write: a message, a string or bytes.
   void Begin(int field, size_t size);
-  // A bytes field that is not copied unless it is small. `Container`: AlignedBuffer<uint8_t> or std::string.
+  // A bytes field that is not copied unless it is small. `Container`: RecycledBuffer or std::string.
   template <typename Container>
   void Bytes(int field, Container data);
   // What Begin and then `size` bytes take.

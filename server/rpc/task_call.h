@@ -87,7 +87,7 @@ class TaskCall : public UnaryCall<RequestType, ResponseType> {
   }
 
   std::optional<AttentionSpec> spec_;
-  std::vector<AlignedBuffer<uint8_t>> map_data_;  // [texts of the answer], or empty where no attention was asked for
+  std::vector<RecycledBuffer> map_data_;  // [texts of the answer], or empty where no attention was asked for
 };
 
 }  // namespace attnd

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "attnd/v1/attention.pb.h"
-#include "core/base/aligned.h"
+#include "core/base/recycled_buffer.h"
 #include "google/protobuf/repeated_field.h"
 #include "server/rpc/slice_writer.h"
 
@@ -18,7 +18,7 @@ namespace attnd {
 // attention of each, or empty where none was asked for.
 template <typename Response, typename Text>
 void WriteTexts(Response& response, int field, google::protobuf::RepeatedPtrField<Text>& texts,
-                std::vector<AlignedBuffer<uint8_t>> maps, SliceWriter& writer) {
+                std::vector<RecycledBuffer> maps, SliceWriter& writer) {
   if (maps.empty()) return writer.Fields(response);
   google::protobuf::RepeatedPtrField<Text> taken;
   taken.Swap(&texts);
@@ -26,7 +26,7 @@ void WriteTexts(Response& response, int field, google::protobuf::RepeatedPtrFiel
   for (int i = 0; i < taken.size(); ++i) {
     Text& text = *taken.Mutable(i);
     const std::unique_ptr<v1::Attention> attention(text.release_attention());
-    AlignedBuffer<uint8_t>& data = maps[static_cast<size_t>(i)];
+    RecycledBuffer& data = maps[static_cast<size_t>(i)];
     const size_t attention_size =
         attention->ByteSizeLong() + SliceWriter::FieldSize(v1::Attention::kDataFieldNumber, data.size());
     writer.Begin(field, text.ByteSizeLong() + SliceWriter::FieldSize(Text::kAttentionFieldNumber, attention_size));
