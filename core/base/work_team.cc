@@ -2,20 +2,10 @@
 
 #include <algorithm>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "core/base/linger.h"
 
 namespace attnd {
 namespace {
-
-void Pause() {
-#if defined(__x86_64__)
-  _mm_pause();
-#else
-  std::this_thread::yield();
-#endif
-}
 
 // Spins of about 20-40 ns: a waiter yields the core after roughly 50 us, so that a preempted peer can run.
 constexpr int kSpinsBeforeYield = 2000;
@@ -148,16 +138,8 @@ void WorkTeam::HelperLoop(int helper) {
       }
     }
     --helping_;
-    if (helper == 1) Linger(seen);
+    if (helper == 1) Linger(linger_, [&] { return sessions_.load() != 0 || wake_.load() != seen; });
     wake_.wait(seen);
-  }
-}
-
-void WorkTeam::Linger(uint32_t seen) const {
-  const auto until = std::chrono::steady_clock::now() + linger_;
-  while (sessions_.load(std::memory_order_relaxed) == 0 && wake_.load(std::memory_order_relaxed) == seen &&
-         std::chrono::steady_clock::now() < until) {
-    std::this_thread::yield();
   }
 }
 

@@ -55,7 +55,6 @@ class WorkTeam {
   struct Slot;
   void HelperLoop(int helper);
   bool HelperMayRun() const;
-  void Linger(uint32_t seen) const;  // until `seen` is no longer what wake_ is
 
   const int capacity_;
   const std::chrono::microseconds linger_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/linger.h"
+
 namespace attnd {
 
 Batcher::Batcher(Clock clock) : clock_(std::move(clock)) {}
@@ -21,8 +23,10 @@ absl::Status Batcher::Submit(CallTicket& call, absl::Span<QueueItem* const> item
     queue.served_tokens_ = std::max(queue.served_tokens_, served_tokens_);
     waiting_.push_back(&queue);
   }
-  if (status.ok() && idle_ > 0) work_.Signal();
-  return status;
+  if (!status.ok()) return status;
+  ++changes_;
+  if (idle_ > 0 && !lingering_) work_.Signal();
+  return absl::OkStatus();
 }
 
 void Batcher::Cancel(CallTicket& call) {
@@ -74,6 +78,19 @@ bool Batcher::Next(Batch& batch) {
   }
 }
 
+void Batcher::LingerForWork(std::chrono::microseconds longest) {
+  uint32_t seen;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (lingering_ || draining_ || !waiting_.empty()) return;
+    lingering_ = true;
+    seen = changes_.load();
+  }
+  Linger(longest, [&] { return changes_.load() != seen; });
+  absl::MutexLock lock(&mutex_);
+  lingering_ = false;
+}
+
 void Batcher::Form(ModelQueue& queue, absl::Time now, Batch& batch, std::vector<QueueItem*>& expired) {
   batch.queue = queue.shared_from_this();
   queue.queue_.FormBatch(now, batch, expired);
@@ -86,6 +103,7 @@ void Batcher::Form(ModelQueue& queue, absl::Time now, Batch& batch, std::vector<
 void Batcher::Drain() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
+  ++changes_;
   work_.SignalAll();
 }
 
@@ -94,6 +112,7 @@ void Batcher::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     draining_ = true;
+    ++changes_;
     for (ModelQueue* queue : waiting_) queue->queue_.Clear(dropped);
     waiting_.clear();
     work_.SignalAll();

@@ -2,6 +2,8 @@
 #ifndef ATTND_SERVER_BATCHING_BATCHER_H_
 #define ATTND_SERVER_BATCHING_BATCHER_H_
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -41,6 +43,10 @@ class Batcher {
   // worker that waits here also finishes calls at the moment their deadline passes.
   bool Next(Batch& batch) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // For workers, before Next: waits awake for up to `longest` until something is submitted, unless another worker does.
+  // What is submitted meanwhile wakes nobody: a client that asks again at once then waits for no core to wake.
+  void LingerForWork(std::chrono::microseconds longest) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // From now on Submit refuses; what waits still runs.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
   // Drain, and what waits is finished with kUnavailable.
@@ -63,6 +69,8 @@ class Batcher {
   std::vector<ModelQueue*> waiting_ ABSL_GUARDED_BY(mutex_);  // queues with items; the one served last is at the end
   int64_t served_tokens_ ABSL_GUARDED_BY(mutex_) = 0;         // the clock of the queue that was served last
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;                      // workers inside Next that wait
+  bool lingering_ ABSL_GUARDED_BY(mutex_) = false;            // a worker is inside LingerForWork and will look again
+  std::atomic<uint32_t> changes_{0};                          // submissions, and the end
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -49,9 +49,13 @@ void TaskExecutor::Run(Batch& batch) {
   }
 }
 
-void RunWorker(Batcher& batcher, int worker) {
+void RunWorker(Batcher& batcher, int worker, std::chrono::microseconds linger) {
   Batch batch;
-  while (batcher.Next(batch)) batch.queue->executor(worker).Run(batch);
+  while (batcher.Next(batch)) {
+    batch.queue->executor(worker).Run(batch);
+    batch.queue.reset();  // an unloaded model goes now
+    if (linger.count() > 0) batcher.LingerForWork(linger);
+  }
 }
 
 }  // namespace attnd

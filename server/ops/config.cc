@@ -179,8 +179,8 @@ ParseResult ParseConfig(int argc, const char* const* argv) {
   options.Number("--workers", workers, {0, 1024}, "THREADS",
                  "Threads that run models; 0: one per core this process may use (affinity and cgroup quota)");
   options.Number("--linger-us", config.linger_us, {0, 1000000}, "MICROSECONDS",
-                 "How long one of them stays awake when no batch is left, so that the next request, if it comes soon,\n"
-                 "has nobody to wake; 0: sleeps at once");
+                 "How long two of them stay awake when no batch is left, so that the next request, if it comes soon,\n"
+                 "has nobody to wake; 0: they sleep at once");
   options.Number("--max-connections", config.max_connections, {1, 1000000}, "CONNECTIONS",
                  "Open connections; more are closed at once");
   options.Number("--max-batch-tokens", config.queue.max_batch_tokens, {1, 1 << 20}, "TOKENS", "Budget of a batch");

@@ -45,7 +45,7 @@ struct Config {
   std::string listen = "127.0.0.1:50051";            // HOST:PORT, port 0: any free one; or unix:PATH
   std::string metrics_listen = "127.0.0.1:9464";     // HOST:PORT, or "off"
   int workers = 0;                                   // 0: one per core this process may use
-  int64_t linger_us = 1000;                          // that a thread stays awake after the last batch
+  int64_t linger_us = 1000;                          // that a worker and its helper stay awake after the last batch
   int64_t max_connections = 4096;
   QueueOptions queue;  // of each model
   GenerationConfig generation;

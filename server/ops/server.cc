@@ -168,7 +168,7 @@ absl::Status Server::Serve(const ServiceFactory& make_services) {
 
 void Server::StartWorkers() {
   for (int i = 0; i < workers_count_; ++i) {
-    workers_.emplace_back([this, i] { RunWorker(batcher_, i); });
+    workers_.emplace_back([this, i] { RunWorker(batcher_, i, std::chrono::microseconds(config_.linger_us)); });
   }
 }
 

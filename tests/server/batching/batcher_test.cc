@@ -14,9 +14,12 @@ Batcher::Clock Frozen() {
   return [] { return kStart; };
 }
 
-void RunAll(Batcher& batcher) {
+void RunAll(Batcher& batcher, std::chrono::microseconds linger = {}) {
   Batch batch;
-  while (batcher.Next(batch)) FinishAll(batch.items, absl::OkStatus());
+  while (batcher.Next(batch)) {
+    FinishAll(batch.items, absl::OkStatus());
+    if (linger.count() > 0) batcher.LingerForWork(linger);
+  }
 }
 
 int OkCode() { return static_cast<int>(absl::StatusCode::kOk); }
@@ -182,6 +185,22 @@ TEST(BatcherTest, OneSubmitWakesOneWorker) {
   for (std::thread& worker : workers) worker.join();
 }
 
+// One of three lingers: it takes what comes, and notices the end at once.
+TEST(BatcherTest, WhoLingersTakesWhatComes) {
+  Batcher batcher(Frozen());
+  const auto queue = FakeQueue();
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 3; ++i) workers.emplace_back([&] { RunAll(batcher, std::chrono::hours(1)); });
+  for (int round = 0; round < 2000; ++round) {
+    FakeCall call(*queue, 1, {10});
+    ASSERT_TRUE(batcher.Submit(call.ticket, call.pointers).ok());
+    while (call.items[0]->finishes == 0) std::this_thread::yield();
+    EXPECT_EQ(call.items[0]->code, OkCode());
+  }
+  batcher.Drain();
+  for (std::thread& worker : workers) worker.join();
+}
+
 TEST(BatcherTest, ManyThreadsLoseNothing) {
   QueueOptions options{.max_batch_tokens = 64, .max_queue_tokens = 4000, .max_queue_requests = 200};
   QueueOptions delayed = options;
@@ -189,7 +208,9 @@ TEST(BatcherTest, ManyThreadsLoseNothing) {
   Batcher batcher;
   const auto quick = FakeQueue(options), slow = FakeQueue(delayed);
   std::vector<std::thread> workers, callers;
-  for (int i = 0; i < 3; ++i) workers.emplace_back([&] { RunAll(batcher); });
+  for (const int linger_us : {0, 20, 100000}) {
+    workers.emplace_back([&, linger_us] { RunAll(batcher, std::chrono::microseconds(linger_us)); });
+  }
   std::atomic<int> admitted{0}, refused{0}, bad{0};
   for (int c = 0; c < 4; ++c) {
     callers.emplace_back([&, c] {
