@@ -41,8 +41,9 @@ void Batcher::Cancel(CallTicket& call) {
   FinishAll(dropped, absl::CancelledError("the call was cancelled while it waited"));
 }
 
-bool Batcher::Next(Batch& batch) {
+bool Batcher::Next(Batch& batch, std::chrono::microseconds linger) {
   std::vector<QueueItem*> expired;
+  bool ran = batch.queue != nullptr, may_linger = ran;
   for (;;) {
     batch.queue.reset();  // may free an unloaded model: not under the lock
     batch.items.clear();
@@ -50,13 +51,18 @@ bool Batcher::Next(Batch& batch) {
     expired.clear();
     {
       absl::MutexLock lock(&mutex_);
+      running_ -= std::exchange(ran, false) ? 1 : 0;
       for (;;) {
         const absl::Time now = clock_();
         for (ModelQueue* queue : waiting_) queue->queue_.Expire(now, expired);
         DropEmpty();
         absl::Time wake_at;
         ModelQueue* const queue = ReadyQueue(now, wake_at);
-        if (queue != nullptr) Form(*queue, now, batch, expired);
+        if (queue != nullptr) {
+          Form(*queue, now, batch, expired);
+          ran = !batch.items.empty();
+          running_ += ran ? 1 : 0;
+        }
         if (queue != nullptr || !expired.empty()) {
           // Whoever leaves work behind wakes the next worker, so that one Submit need wake only one.
           if (idle_ > 0 && !waiting_.empty()) work_.Signal();
@@ -64,6 +70,7 @@ bool Batcher::Next(Batch& batch) {
           break;
         }
         if (draining_ && waiting_.empty()) return false;
+        if (std::exchange(may_linger, false) && LingerForWork(linger)) continue;
         ++idle_;
         if (wake_at == absl::InfiniteFuture()) {
           work_.Wait(&mutex_);
@@ -78,17 +85,15 @@ bool Batcher::Next(Batch& batch) {
   }
 }
 
-void Batcher::LingerForWork(std::chrono::microseconds longest) {
-  uint32_t seen;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (lingering_ || draining_ || !waiting_.empty()) return;
-    lingering_ = true;
-    seen = changes_.load();
-  }
+bool Batcher::LingerForWork(std::chrono::microseconds longest) {
+  if (longest.count() == 0 || lingering_ || running_ > 0 || !waiting_.empty()) return false;
+  lingering_ = true;
+  const uint32_t seen = changes_.load();
+  mutex_.Unlock();
   Linger(longest, [&] { return changes_.load() != seen; });
-  absl::MutexLock lock(&mutex_);
+  mutex_.Lock();
   lingering_ = false;
+  return true;
 }
 
 void Batcher::Form(ModelQueue& queue, absl::Time now, Batch& batch, std::vector<QueueItem*>& expired) {

@@ -40,12 +40,10 @@ class Batcher {
   void Cancel(CallTicket& call) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For workers: blocks until a batch may start; false when the batcher is drained or stopped and nothing waits. A
-  // worker that waits here also finishes calls at the moment their deadline passes.
-  bool Next(Batch& batch) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // For workers, before Next: waits awake for up to `longest` until something is submitted, unless another worker does.
-  // What is submitted meanwhile wakes nobody: a client that asks again at once then waits for no core to wake.
-  void LingerForWork(std::chrono::microseconds longest) ABSL_LOCKS_EXCLUDED(mutex_);
+  // worker that waits here also finishes calls at the moment their deadline passes. `batch` is the worker's last one,
+  // or empty: the last of all to end its batch waits awake for up to `linger` before it sleeps, and what is submitted
+  // meanwhile wakes nobody. A client that asks again at once then waits for no core to wake.
+  bool Next(Batch& batch, std::chrono::microseconds linger = {}) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // From now on Submit refuses; what waits still runs.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -61,6 +59,8 @@ class Batcher {
   ModelQueue* ReadyQueue(absl::Time now, absl::Time& wake_at) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Form(ModelQueue& queue, absl::Time now, Batch& batch, std::vector<QueueItem*>& expired)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Unlocks while it waits for a change. Whether it waited: nobody else may be at work or waiting so.
+  bool LingerForWork(std::chrono::microseconds longest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropEmpty() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Clock clock_;
@@ -69,7 +69,8 @@ class Batcher {
   std::vector<ModelQueue*> waiting_ ABSL_GUARDED_BY(mutex_);  // queues with items; the one served last is at the end
   int64_t served_tokens_ ABSL_GUARDED_BY(mutex_) = 0;         // the clock of the queue that was served last
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;                      // workers inside Next that wait
-  bool lingering_ ABSL_GUARDED_BY(mutex_) = false;            // a worker is inside LingerForWork and will look again
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;                   // workers with a batch
+  bool lingering_ ABSL_GUARDED_BY(mutex_) = false;            // a worker waits awake and will look again
   std::atomic<uint32_t> changes_{0};                          // submissions, and the end
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -51,11 +51,7 @@ void TaskExecutor::Run(Batch& batch) {
 
 void RunWorker(Batcher& batcher, int worker, std::chrono::microseconds linger) {
   Batch batch;
-  while (batcher.Next(batch)) {
-    batch.queue->executor(worker).Run(batch);
-    batch.queue.reset();  // an unloaded model goes now
-    if (linger.count() > 0) batcher.LingerForWork(linger);
-  }
+  while (batcher.Next(batch, linger)) batch.queue->executor(worker).Run(batch);
 }
 
 }  // namespace attnd

@@ -16,10 +16,7 @@ Batcher::Clock Frozen() {
 
 void RunAll(Batcher& batcher, std::chrono::microseconds linger = {}) {
   Batch batch;
-  while (batcher.Next(batch)) {
-    FinishAll(batch.items, absl::OkStatus());
-    if (linger.count() > 0) batcher.LingerForWork(linger);
-  }
+  while (batcher.Next(batch, linger)) FinishAll(batch.items, absl::OkStatus());
 }
 
 int OkCode() { return static_cast<int>(absl::StatusCode::kOk); }
@@ -185,7 +182,7 @@ TEST(BatcherTest, OneSubmitWakesOneWorker) {
   for (std::thread& worker : workers) worker.join();
 }
 
-// One of three lingers: it takes what comes, and notices the end at once.
+// The last of three to end its batch lingers: it takes what comes, and notices the end at once.
 TEST(BatcherTest, WhoLingersTakesWhatComes) {
   Batcher batcher(Frozen());
   const auto queue = FakeQueue();
