@@ -1,9 +1,11 @@
 // Tells ThreadSanitizer of what gRPC's library, which was built without it, does out of its sight: that what starts a
-// read, a write or an end comes before its callback, and when the last callback of a call has ended. Each takes an
-// atomic count down, and who takes it to zero ends the call; but some do so inside the library. As tsan_abseil.cc: a
-// function here stands before the library's own and calls it.
+// read, a write or an end comes before its callback, when the last callback of a call has ended, and that a server's
+// shutdown waits for the end of every call. Each callback takes an atomic count down, and who takes it to zero ends the
+// call; but some do so inside the library. As tsan_abseil.cc: a function here stands before the library's own and calls
+// it.
 #include <dlfcn.h>
 #include <grpc/grpc.h>
+#include <grpcpp/server.h>
 #include <grpcpp/support/server_callback.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -56,6 +58,22 @@ void ServerCallbackCall::ScheduleOnDone(bool inline_ondone) {
 }
 
 }  // namespace internal
+
+// Every call holds its server by a count, which it lets go after its OnDone. Who takes it to zero wakes the shutdown
+// under a lock, which TSan sees; the others are before it by the count alone.
+void Server::UnrefWithPossibleNotify() {
+  static auto* const real = internal::Real<void(Server*)>("_ZN4grpc6Server23UnrefWithPossibleNotifyEv");
+  __tsan_release(this);
+  real(this);
+}
+
+// The shutdown's own share, and its wait for the rest.
+void Server::UnrefAndWaitLocked() {
+  static auto* const real = internal::Real<void(Server*)>("_ZN4grpc6Server18UnrefAndWaitLockedEv");
+  real(this);
+  __tsan_acquire(this);
+}
+
 }  // namespace grpc
 
 // By the operation's tag and not by its call: what the callbacks of two operations of one call do to the same thing is
