@@ -31,8 +31,8 @@ class Range {
   }
 
   // Of Pages(size) bytes; null when there is no room.
-  uint8_t* Take(size_t size) {
-    size = Pages(size);
+  uint8_t* Take(size_t wanted) {
+    const size_t size = Pages(wanted);
     std::lock_guard lock(mutex_);
     const auto fits = std::ranges::find_if(free_, [&](const auto& hole) { return hole.second.bytes >= size; });
     if (fits == free_.end()) return nullptr;
@@ -41,7 +41,8 @@ class Range {
     const Hole rest{.bytes = hole.bytes - size, .written = hole.written - std::min(hole.written, size)};
     if (rest.bytes > 0) free_[offset + size] = rest;
     kept_ -= hole.written - rest.written;
-    ASAN_UNPOISON_MEMORY_REGION(begin_ + offset, size);
+    ASAN_UNPOISON_MEMORY_REGION(begin_ + offset, wanted);
+    ASAN_POISON_MEMORY_REGION(begin_ + offset + wanted, size - wanted);
     return begin_ + offset;
   }
 

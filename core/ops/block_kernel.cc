@@ -32,6 +32,8 @@ constexpr int kAhead = 36 << 10;
 // Bytes of weights that all rows pass over before the next: they stay in L1.
 constexpr int kChunkBytes = 36 << 10;
 constexpr int kCacheLine = 64;
+// From so many rows on bf16 weights are made f32 once for all of them; fewer do it in registers, each for itself.
+constexpr int kWidenedRows = 4 * kRowsMax;
 
 // What is fetched in the course of one pass over a chunk: a line a step. More at once would fill the line buffers that
 // the loads need, too: eight rows took 5 to 10 % longer with bursts.
@@ -180,8 +182,17 @@ void RunRows(int rows, const Pass& pass, std::integer_sequence<int, kRows...>) {
 // Of a block.
 int Columns() { return kVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())); }
 
-// Chunk after chunk of k, all rows over each. `scales`: null where sums are floats.
-template <class Type, class Kernel>
+// A chunk of bf16 as f32.
+void Widen(const std::byte* chunk, int64_t count, float* wide) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto* HWY_RESTRICT from = reinterpret_cast<const hwy::bfloat16_t*>(chunk);
+  for (int64_t i = 0; i < count; i += lanes) hn::Store(LoadFloats(d, from + i), d, wide + i);
+}
+
+// Chunk after chunk of k, all rows over each. `scales`: null where sums are floats. The weights are of Type, and are
+// multiplied as Multiplied.
+template <class Type, class Multiplied, class Kernel>
 void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const IntegerScales* scales, float* c,
                     int64_t stride) {
   const int step_bytes = Columns() * Type::kStep * Type::kWeightBytes;  // of weights
@@ -189,12 +200,20 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
   const int groups = scales == nullptr ? 1 : scales->groups;
   const int group_steps = weights.k / Type::kStep;
   // A group's sums are scaled when it is complete.
-  const int chunk_steps = scales == nullptr ? kChunkBytes / step_bytes / kUnrolled * kUnrolled : group_steps;
+  constexpr bool kWidened = Multiplied::kWeightBytes > Type::kWeightBytes;
+  const int multiplied_bytes = Columns() * Multiplied::kStep * Multiplied::kWeightBytes;  // of a step
+  const int chunk_steps = scales == nullptr ? kChunkBytes / multiplied_bytes / kUnrolled * kUnrolled : group_steps;
   for (int g = 0; g < groups; ++g) {
     for (int begin = 0; begin < group_steps; begin += chunk_steps) {
       const int steps = std::min(chunk_steps, group_steps - begin);
       const int64_t offset = int64_t{g} * group_steps + begin;  // in steps
       const std::byte* b = weights.first + offset * step_bytes;
+      const std::byte* multiplied = b;
+      if constexpr (kWidened) {
+        alignas(64) static thread_local float wide[kChunkBytes / sizeof(float)];
+        Widen(b, int64_t{steps} * Columns(), wide);
+        multiplied = reinterpret_cast<const std::byte*>(wide);
+      }
       // As many bytes as the chunk has, if there are passes for them.
       const int fetch_stride = weights.fetch ? std::min(step_bytes, kCacheLine) : 0;
       const int fetching = hwy::DivCeil(step_bytes, kCacheLine);  // passes
@@ -202,7 +221,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
         Pass pass = {
             .a = rows.first + row * rows.stride + offset * Type::kStep * Type::kActivationBytes,
             .row_stride = rows.stride,
-            .b = b,
+            .b = multiplied,
             .steps = steps,
             .fetch = p < fetching ? Fetch{b + kAhead + int64_t{p} * steps * fetch_stride, fetch_stride} : Fetch{b, 0},
             .first = offset == 0,
@@ -226,16 +245,18 @@ void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights&
   using F32 = Floats<float>;
   using Bf16 = Floats<hwy::bfloat16_t>;
   if (data == UkernelData::kF32) {
-    MultiplyChunks<F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
+    MultiplyChunks<F32, F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
+  } else if (rows.count < kWidenedRows) {
+    MultiplyChunks<Bf16, Bf16, ToFloats<Bf16>>(rows, weights, nullptr, c, stride);
   } else {
-    MultiplyChunks<Bf16, ToFloats<Bf16>>(rows, weights, nullptr, c, stride);
+    MultiplyChunks<Bf16, F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
   }
 }
 
 void MultiplyIntegers(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales, float* c,
                       int64_t stride) {
   using Quads = Bytes<false>;
-  MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
+  MultiplyChunks<Quads, Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
 }
 
 }  // namespace HWY_NAMESPACE

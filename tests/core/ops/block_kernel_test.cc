@@ -46,7 +46,7 @@ TEST(BlockKernelTest, MultipliesFloats) {
       const std::vector<float> b = Random(static_cast<size_t>(k) * BlockKernelColumns(), k);
       std::vector<uint16_t> halves;
       for (const float x : b) halves.push_back(ToBf16(x));
-      for (const int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 31, 64}) {
+      for (const int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 31, 32, 64}) {
         ExpectFloats(UkernelData::kF32, b, rows, k, rows % 2 == 0);
         ExpectFloats(UkernelData::kF32Bf16, halves, rows, k, rows % 2 == 1);
       }
