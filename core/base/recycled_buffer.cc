@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cassert>
 #include <iterator>
 #include <map>
 #include <mutex>

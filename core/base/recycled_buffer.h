@@ -38,8 +38,8 @@ class RecycledBuffer {
  private:
   uint8_t* data_ = nullptr;  // in the range, or small_.data()
   size_t size_ = 0;
-  AlignedBuffer<uint8_t>
-      small_;  // below 64 KiB, where the allocator's caches serve; and what the range has no room for
+  // Below 64 KiB, where the allocator's caches serve, and what the range has no room for.
+  AlignedBuffer<uint8_t> small_;
 };
 
 }  // namespace attnd
