@@ -201,6 +201,8 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
   const int group_steps = weights.k / Type::kStep;
   // A group's sums are scaled when it is complete.
   constexpr bool kWidened = Multiplied::kWeightBytes > Type::kWeightBytes;
+  // On the stack, for thread_local memory is part of every thread's: civetweb's have 100 KB in all.
+  alignas(64) float wide[kWidened ? kChunkBytes / sizeof(float) : 1];
   const int multiplied_bytes = Columns() * Multiplied::kStep * Multiplied::kWeightBytes;  // of a step
   const int chunk_steps = scales == nullptr ? kChunkBytes / multiplied_bytes / kUnrolled * kUnrolled : group_steps;
   for (int g = 0; g < groups; ++g) {
@@ -210,7 +212,6 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
       const std::byte* b = weights.first + offset * step_bytes;
       const std::byte* multiplied = b;
       if constexpr (kWidened) {
-        alignas(64) static thread_local float wide[kChunkBytes / sizeof(float)];
         Widen(b, int64_t{steps} * Columns(), wide);
         multiplied = reinterpret_cast<const std::byte*>(wide);
       }
