@@ -8,14 +8,15 @@
 #include <map>
 #include <mutex>
 
+#include "hwy/base.h"
+
 namespace attnd {
 namespace {
 
 constexpr size_t kRangeBytes = size_t{16} << 30;  // of addresses; memory is taken as it is written
-constexpr size_t kPage = 4096, kHugePage = size_t{2} << 20;
 constexpr size_t kLeastBytes = size_t{64} << 10;
-
-constexpr size_t Pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+constexpr size_t kPage = size_t{64} << 10;  // a multiple of the system's, whatever the CPU
+constexpr size_t kHugePage = size_t{2} << 20;
 
 // First fit by address: it keeps what is in use together, low, and gives again what was written last.
 class Range {
@@ -29,9 +30,9 @@ class Range {
     free_[0] = {.bytes = kRangeBytes, .written = 0};
   }
 
-  // Of Pages(size) bytes; null when there is no room.
+  // Of `wanted` bytes, rounded up to pages; null when there is no room.
   uint8_t* Take(size_t wanted) {
-    const size_t size = Pages(wanted);
+    const size_t size = hwy::RoundUpTo(wanted, kPage);
     std::lock_guard lock(mutex_);
     const auto fits = std::ranges::find_if(free_, [&](const auto& hole) { return hole.second.bytes >= size; });
     if (fits == free_.end()) return nullptr;
@@ -46,7 +47,7 @@ class Range {
   }
 
   void Give(uint8_t* data, size_t size) {
-    size = Pages(size);
+    size = hwy::RoundUpTo(size, kPage);
     std::lock_guard lock(mutex_);
     ASAN_POISON_MEMORY_REGION(data, size);  // whoever still uses it is found out
     auto hole = free_.emplace(data - begin_, Hole{.bytes = size, .written = size}).first;
@@ -67,7 +68,7 @@ class Range {
  private:
   struct Hole {
     size_t bytes;
-    size_t written;  // bytes at its begin; none behind them is memory
+    size_t written;  // bytes at its begin; of those behind them only the rest of a huge page may be memory
   };
   using Holes = std::map<size_t, Hole>;  // by their offset; no two touch
 
@@ -81,7 +82,7 @@ class Range {
   // Gives the system what is kept too much, from the end of the hole at `offset`.
   void Trim(size_t offset, Hole& hole) {
     const size_t excess = std::min(kept_ - RecycledBuffer::kKeptBytes, hole.written);
-    const size_t left = (hole.written - excess) / kHugePage * kHugePage;
+    const size_t left = hwy::RoundDownTo(hole.written - excess, kHugePage);
     madvise(begin_ + offset + left, hole.bytes - left, MADV_DONTNEED);
     kept_ -= hole.written - left;
     hole.written = left;

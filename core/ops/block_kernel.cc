@@ -113,6 +113,7 @@ HWY_INLINE void AddChunk(D d, const Pass& pass, V (&sums)[kRows][kVectors]) {
 
 template <class Type>
 struct ToFloats {
+  using Multiplied = Type;
   template <int kRows>
   static void Run(const Pass& pass) {
     const hn::ScalableTag<float> d;
@@ -137,6 +138,7 @@ struct ToFloats {
 
 template <class Type>
 struct ToScaled {
+  using Multiplied = Type;
   template <int kRows>
   static void Run(const Pass& pass) {
     const hn::ScalableTag<float> d;
@@ -190,9 +192,9 @@ void Widen(const std::byte* chunk, int64_t count, float* wide) {
   for (int64_t i = 0; i < count; i += lanes) hn::Store(LoadFloats(d, from + i), d, wide + i);
 }
 
-// Chunk after chunk of k, all rows over each. `scales`: null where sums are floats. The weights are of Type, and are
-// multiplied as Multiplied.
-template <class Type, class Multiplied, class Kernel>
+// Chunk after chunk of k, all rows over each. `scales`: null where sums are floats. The weights are of Type, and may be
+// narrower than what Kernel multiplies.
+template <class Type, class Kernel>
 void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const IntegerScales* scales, float* c,
                     int64_t stride) {
   const int step_bytes = Columns() * Type::kStep * Type::kWeightBytes;  // of weights
@@ -200,6 +202,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
   const int groups = scales == nullptr ? 1 : scales->groups;
   const int group_steps = weights.k / Type::kStep;
   // A group's sums are scaled when it is complete.
+  using Multiplied = typename Kernel::Multiplied;
   constexpr bool kWidened = Multiplied::kWeightBytes > Type::kWeightBytes;
   // On the stack, for thread_local memory is part of every thread's: civetweb's have 100 KB in all.
   alignas(64) float wide[kWidened ? kChunkBytes / sizeof(float) : 1];
@@ -246,18 +249,18 @@ void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights&
   using F32 = Floats<float>;
   using Bf16 = Floats<hwy::bfloat16_t>;
   if (data == UkernelData::kF32) {
-    MultiplyChunks<F32, F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
+    MultiplyChunks<F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
   } else if (rows.count < kWidenedRows) {
-    MultiplyChunks<Bf16, Bf16, ToFloats<Bf16>>(rows, weights, nullptr, c, stride);
+    MultiplyChunks<Bf16, ToFloats<Bf16>>(rows, weights, nullptr, c, stride);
   } else {
-    MultiplyChunks<Bf16, F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
+    MultiplyChunks<Bf16, ToFloats<F32>>(rows, weights, nullptr, c, stride);
   }
 }
 
 void MultiplyIntegers(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales, float* c,
                       int64_t stride) {
   using Quads = Bytes<false>;
-  MultiplyChunks<Quads, Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
+  MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
 }
 
 }  // namespace HWY_NAMESPACE

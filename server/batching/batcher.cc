@@ -7,7 +7,7 @@
 
 namespace attnd {
 
-Batcher::Batcher(Clock clock) : clock_(std::move(clock)) {}
+Batcher::Batcher(Clock clock, std::chrono::microseconds linger) : clock_(std::move(clock)), linger_(linger) {}
 
 absl::Status Batcher::Submit(CallTicket& call, absl::Span<QueueItem* const> items) {
   const absl::Time now = clock_();
@@ -41,7 +41,7 @@ void Batcher::Cancel(CallTicket& call) {
   FinishAll(dropped, absl::CancelledError("the call was cancelled while it waited"));
 }
 
-bool Batcher::Next(Batch& batch, std::chrono::microseconds linger) {
+bool Batcher::Next(Batch& batch) {
   std::vector<QueueItem*> expired;
   bool ran = batch.queue != nullptr, may_linger = ran;
   for (;;) {
@@ -60,8 +60,7 @@ bool Batcher::Next(Batch& batch, std::chrono::microseconds linger) {
         ModelQueue* const queue = ReadyQueue(now, wake_at);
         if (queue != nullptr) {
           Form(*queue, now, batch, expired);
-          ran = !batch.items.empty();
-          running_ += ran ? 1 : 0;
+          running_ += batch.items.empty() ? 0 : 1;
         }
         if (queue != nullptr || !expired.empty()) {
           // Whoever leaves work behind wakes the next worker, so that one Submit need wake only one.
@@ -70,7 +69,7 @@ bool Batcher::Next(Batch& batch, std::chrono::microseconds linger) {
           break;
         }
         if (draining_ && waiting_.empty()) return false;
-        if (std::exchange(may_linger, false) && LingerForWork(linger)) continue;
+        if (std::exchange(may_linger, false) && LingerForWork()) continue;
         ++idle_;
         if (wake_at == absl::InfiniteFuture()) {
           work_.Wait(&mutex_);
@@ -85,12 +84,12 @@ bool Batcher::Next(Batch& batch, std::chrono::microseconds linger) {
   }
 }
 
-bool Batcher::LingerForWork(std::chrono::microseconds longest) {
-  if (longest.count() == 0 || lingering_ || running_ > 0 || !waiting_.empty()) return false;
+bool Batcher::LingerForWork() {
+  if (linger_.count() == 0 || lingering_ || running_ > 0 || !waiting_.empty()) return false;
   lingering_ = true;
   const uint32_t seen = changes_.load();
   mutex_.Unlock();
-  Linger(longest, [&] { return changes_.load() != seen; });
+  Linger(linger_, [&] { return changes_.load() != seen; });
   mutex_.Lock();
   lingering_ = false;
   return true;

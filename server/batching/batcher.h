@@ -29,7 +29,9 @@ class Batcher {
  public:
   using Clock = std::function<absl::Time()>;  // called by any thread
 
-  explicit Batcher(Clock clock = absl::Now);
+  // `linger`: how long the last worker to end its batch waits awake for the next before it sleeps. What is submitted
+  // meanwhile wakes nobody: a client that asks again at once waits for no core to wake.
+  explicit Batcher(Clock clock = absl::Now, std::chrono::microseconds linger = {});
 
   // Queues all `items` or none, in `call.queue`. When it is not OK no item will be finished. kUnavailable: draining.
   // Else as BatchQueue::Admit.
@@ -41,9 +43,8 @@ class Batcher {
 
   // For workers: blocks until a batch may start; false when the batcher is drained or stopped and nothing waits. A
   // worker that waits here also finishes calls at the moment their deadline passes. `batch` is the worker's last one,
-  // or empty: the last of all to end its batch waits awake for up to `linger` before it sleeps, and what is submitted
-  // meanwhile wakes nobody. A client that asks again at once then waits for no core to wake.
-  bool Next(Batch& batch, std::chrono::microseconds linger = {}) ABSL_LOCKS_EXCLUDED(mutex_);
+  // which has ended, or empty.
+  bool Next(Batch& batch) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // From now on Submit refuses; what waits still runs.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -60,10 +61,11 @@ class Batcher {
   void Form(ModelQueue& queue, absl::Time now, Batch& batch, std::vector<QueueItem*>& expired)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Unlocks while it waits for a change. Whether it waited: nobody else may be at work or waiting so.
-  bool LingerForWork(std::chrono::microseconds longest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool LingerForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropEmpty() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Clock clock_;
+  const std::chrono::microseconds linger_;
   mutable absl::Mutex mutex_;
   absl::CondVar work_;
   std::vector<ModelQueue*> waiting_ ABSL_GUARDED_BY(mutex_);  // queues with items; the one served last is at the end

@@ -49,9 +49,9 @@ void TaskExecutor::Run(Batch& batch) {
   }
 }
 
-void RunWorker(Batcher& batcher, int worker, std::chrono::microseconds linger) {
+void RunWorker(Batcher& batcher, int worker) {
   Batch batch;
-  while (batcher.Next(batch, linger)) batch.queue->executor(worker).Run(batch);
+  while (batcher.Next(batch)) batch.queue->executor(worker).Run(batch);
 }
 
 }  // namespace attnd

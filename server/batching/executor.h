@@ -2,7 +2,6 @@
 #ifndef ATTND_SERVER_BATCHING_EXECUTOR_H_
 #define ATTND_SERVER_BATCHING_EXECUTOR_H_
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -76,9 +75,8 @@ class TaskExecutor : public Executor {
 };
 
 // The loop of worker number `worker`: takes batches until the batcher is drained or stopped, and runs each by the
-// executor that its model has for this worker. After a batch it waits awake for the next for up to `linger`, if no
-// other worker does.
-void RunWorker(Batcher& batcher, int worker, std::chrono::microseconds linger = std::chrono::microseconds(0));
+// executor that its model has for this worker.
+void RunWorker(Batcher& batcher, int worker);
 
 }  // namespace attnd
 

@@ -115,6 +115,7 @@ Server::Server(const Config& config)
       workers_count_(config.workers > 0 ? config.workers : AvailableCpus()),
       log_(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level),
       team_(workers_count_, std::chrono::microseconds(config.linger_us)),
+      batcher_(absl::Now, std::chrono::microseconds(config.linger_us)),
       attention_memory_(config_.limits.max_attention_memory_bytes),
       loader_(config_.queue, config_.generation, workers_count_, team_, generation_threads_, metrics_),
       models_(loader_.Operator()),
@@ -168,7 +169,7 @@ absl::Status Server::Serve(const ServiceFactory& make_services) {
 
 void Server::StartWorkers() {
   for (int i = 0; i < workers_count_; ++i) {
-    workers_.emplace_back([this, i] { RunWorker(batcher_, i, std::chrono::microseconds(config_.linger_us)); });
+    workers_.emplace_back([this, i] { RunWorker(batcher_, i); });
   }
 }
 
