@@ -101,6 +101,7 @@ bool CpuIsIntel() {
 #endif
 }
 bool CpuHasFastBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16) && !CpuIsIntel(); }
+bool CpuHasF16() { return Has(dnnl::cpu_isa::avx512_core_fp16); }
 bool CpuHasVnni() { return Has(dnnl::cpu_isa::avx512_core_vnni) || Has(dnnl::cpu_isa::avx2_vnni); }
 
 std::string_view CpuPathName() {

@@ -20,6 +20,8 @@ std::string_view CpuPathName();  // "baseline", "avx2", "avx512"
 // (docs/performance.md). And whether u8 by s8 does not saturate (VNNI). Lowered alike.
 bool CpuHasFastBf16();
 bool CpuHasVnni();
+// Whether it has arithmetic in f16 (AVX512-FP16). Lowered alike.
+bool CpuHasF16();
 bool CpuIsIntel();  // whatever it was lowered to
 
 }  // namespace attnd

@@ -151,7 +151,9 @@ void Gate(Activation activation, int rows, int columns, const float* x, int64_t 
 }
 
 void Quantize(const QuantizedTile& to, int r, int columns, const float* x) {
-  QuantizeOne(x, columns, to.rows + r * to.stride, to.scales[r], to.offsets[r]);
+  uint8_t* row = to.rows + r * to.stride;
+  if (to.f16) return ScaleOneToF16(x, columns, reinterpret_cast<uint16_t*>(row), to.scales[r]);
+  QuantizeOne(x, columns, row, to.scales[r], to.offsets[r]);
 }
 
 void ActivateAndQuantize(Activation activation, const float* HWY_RESTRICT bias, int rows, int columns, float* x,

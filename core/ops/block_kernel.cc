@@ -7,6 +7,8 @@
 
 // clang-format off: the order of Highway's headers matters
 #define HWY_WANT_AVX3_DL  // its VNNI: AddQuads is one instruction there
+#undef HWY_DISABLED_TARGETS  // but not AVX3_SPR: its f16
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_ZEN4)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/block_kernel.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -54,7 +56,7 @@ HWY_INLINE void KeepInRegister(V& value) {
 }
 
 // sums += kRows rows by kUnrolled steps of k.
-template <class Type, int kRows, class D, class V = hn::Vec<D>>
+template <class Type, int kRows, class D, class V>
 HWY_INLINE void AddSteps(D d, const std::byte* a, int64_t row_stride, const std::byte* b, const Fetch& fetch,
                          V (&sums)[kRows][kVectors]) {
   const auto vector = static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
@@ -91,7 +93,7 @@ struct Pass {
   const float* weight_sums = nullptr;
 };
 
-template <class Type, int kRows, class D, class V = hn::Vec<D>>
+template <class Type, int kRows, class D, class V>
 HWY_INLINE void AddChunk(D d, const Pass& pass, V (&sums)[kRows][kVectors]) {
   const std::byte* a = pass.a;
   const std::byte* b = pass.b;
@@ -136,21 +138,31 @@ struct ToFloats {
   }
 };
 
+// Sums as floats, which those of f16 are already.
+template <class D, class V>
+HWY_INLINE hn::Vec<D> AsFloats(D d, V sum) {
+  if constexpr (hwy::IsSame<V, hn::Vec<D>>()) {
+    return sum;
+  } else {
+    return hn::ConvertTo(d, sum);
+  }
+}
+
 template <class Type>
 struct ToScaled {
   using Multiplied = Type;
   template <int kRows>
   static void Run(const Pass& pass) {
     const hn::ScalableTag<float> d;
-    const hn::RebindToSigned<decltype(d)> di;
+    const hn::ScalableTag<typename Type::Sum> d_sum;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    hn::Vec<decltype(di)> sums[kRows][kVectors];
+    decltype(Type::Zero(d_sum)) sums[kRows][kVectors];
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(4)
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(di);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Type::Zero(d_sum);
     }
-    AddChunk<Type, kRows>(di, pass, sums);
+    AddChunk<Type, kRows>(d_sum, pass, sums);
     float* HWY_RESTRICT c = pass.c;
     const float* HWY_RESTRICT row_scales = pass.row_scales;
     const float* HWY_RESTRICT row_offsets = pass.row_offsets;
@@ -161,13 +173,13 @@ struct ToScaled {
     HWY_UNROLL(4)
     for (int v = 0; v < kVectors; ++v) {
       const auto weight_scale = hn::LoadU(d, weight_scales + v * lanes);
-      const auto weight_sum = hn::LoadU(d, weight_sums + v * lanes);
+      const auto weight_sum = Type::kOffsets ? hn::LoadU(d, weight_sums + v * lanes) : hn::Zero(d);
       HWY_UNROLL(8)
       for (int r = 0; r < kRows; ++r) {
         auto value = hn::MaskedLoad(add, d, c + r * stride + v * lanes);
-        const auto sum = hn::Mul(hn::ConvertTo(d, sums[r][v]), weight_scale);
+        const auto sum = hn::Mul(AsFloats(d, Type::Stored(d_sum, sums[r][v])), weight_scale);
         value = hn::MulAdd(sum, hn::Set(d, row_scales[r]), value);
-        value = hn::MulAdd(weight_sum, hn::Set(d, row_offsets[r]), value);
+        if constexpr (Type::kOffsets) value = hn::MulAdd(weight_sum, hn::Set(d, row_offsets[r]), value);
         hn::StoreU(value, d, c + r * stride + v * lanes);
       }
     }
@@ -195,7 +207,7 @@ void Widen(const std::byte* chunk, int64_t count, float* wide) {
 // Chunk after chunk of k, all rows over each. `scales`: null where sums are floats. The weights are of Type, and may be
 // narrower than what Kernel multiplies.
 template <class Type, class Kernel>
-void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const IntegerScales* scales, float* c,
+void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const GroupScales* scales, float* c,
                     int64_t stride) {
   const int step_bytes = Columns() * Type::kStep * Type::kWeightBytes;  // of weights
   const int passes = hwy::DivCeil(rows.count, kRowsMax);
@@ -233,9 +245,11 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const In
             .stride = stride};
         if (scales != nullptr) {
           pass.row_scales = scales->row_scales + g * scales->row_stride + row;
-          pass.row_offsets = scales->row_offsets + g * scales->row_stride + row;
           pass.weight_scales = scales->weight_scales + g * scales->column_stride;
-          pass.weight_sums = scales->weight_sums + g * scales->column_stride;
+          if (scales->row_offsets != nullptr) {
+            pass.row_offsets = scales->row_offsets + g * scales->row_stride + row;
+            pass.weight_sums = scales->weight_sums + g * scales->column_stride;
+          }
         }
         const int count = rows.count / passes + (p < rows.count % passes ? 1 : 0);
         RunRows<Kernel>(count, pass, std::make_integer_sequence<int, kRowsMax>());
@@ -257,11 +271,19 @@ void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights&
   }
 }
 
-void MultiplyIntegers(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales, float* c,
-                      int64_t stride) {
+void MultiplyScaled(UkernelData data, const BlockRows& rows, const BlockWeights& weights, const GroupScales& scales,
+                    float* c, int64_t stride) {
+#if HWY_HAVE_FLOAT16
+  if (data == UkernelData::kF16) {
+    return MultiplyChunks<F16Pairs, ToScaled<F16Pairs>>(rows, weights, &scales, c, stride);
+  }
+#endif
+  (void)data;
   using Quads = Bytes<false>;
   MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
 }
+
+bool MultipliesF16() { return HWY_HAVE_FLOAT16 != 0; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd
@@ -271,12 +293,16 @@ HWY_AFTER_NAMESPACE();
 namespace attnd {
 
 HWY_EXPORT(MultiplyFloats);
-HWY_EXPORT(MultiplyIntegers);
+HWY_EXPORT(MultiplyScaled);
+HWY_EXPORT(MultipliesF16);
 HWY_EXPORT(Columns);
 
 int BlockKernelColumns() { return HWY_DYNAMIC_DISPATCH(Columns)(); }
 
+bool HasF16Kernel() { return CpuHasF16() && !MatmulIsForced() && HWY_DYNAMIC_DISPATCH(MultipliesF16)(); }
+
 bool HasBlockKernel(UkernelData data, int columns, int k) {
+  if (data == UkernelData::kF16) return HasF16Kernel();
   if (!CpuIsIntel() || GetCpuPath() == CpuPath::kBaseline || MatmulIsForced()) return false;
   if (columns != BlockKernelColumns() || k % (kBlockKernelSteps * UkernelInterleave(data)) != 0) return false;
   switch (data) {
@@ -286,6 +312,7 @@ bool HasBlockKernel(UkernelData data, int columns, int k) {
     case UkernelData::kU8S8:
       return GetCpuPath() == CpuPath::kAvx512 && CpuHasVnni();
     case UkernelData::kBf16:
+    case UkernelData::kF16:
       break;
   }
   return false;
@@ -296,9 +323,9 @@ void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeig
   HWY_DYNAMIC_DISPATCH(MultiplyFloats)(data, rows, weights, c, stride);
 }
 
-void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales, float* c,
-                          int64_t stride) {
-  HWY_DYNAMIC_DISPATCH(MultiplyIntegers)(rows, weights, scales, c, stride);
+void MultiplyScaledBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,
+                         const GroupScales& scales, float* c, int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(MultiplyScaled)(data, rows, weights, scales, c, stride);
 }
 
 }  // namespace attnd

@@ -31,6 +31,9 @@ int BlockKernelColumns();
 // k is a multiple of this many of the interleave.
 inline constexpr int kBlockKernelSteps = 4;
 
+// Whether this CPU multiplies kF16: AVX512-FP16, and a compiler that has it.
+bool HasF16Kernel();
+
 // Whether this CPU multiplies such blocks faster here than by oneDNN: Intel's, as measured (docs/performance.md).
 bool HasBlockKernel(UkernelData data, int columns, int k);
 
@@ -38,10 +41,11 @@ bool HasBlockKernel(UkernelData data, int columns, int k);
 void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,
                         float* c /* [rows, stride] */, int64_t stride);
 
-// c = what the products of kU8S8 in `scales.groups` groups of weights.k inputs each stand for: as ScaleSums has them,
-// to the same bits.
-void MultiplyIntegerBlock(const BlockRows& rows, const BlockWeights& weights, const IntegerScales& scales,
-                          float* c /* [rows, stride] */, int64_t stride);
+// c = what the products of kU8S8 or kF16 in `scales.groups` groups of weights.k inputs each stand for: of kU8S8 as
+// ScaleSums has them, to the same bits. Of kF16 a group's products of even k and those of odd k are summed in f16, and
+// weights.k is at most kF16GroupInputs.
+void MultiplyScaledBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,
+                         const GroupScales& scales, float* c /* [rows, stride] */, int64_t stride);
 
 }  // namespace attnd
 

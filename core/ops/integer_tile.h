@@ -10,13 +10,14 @@ namespace attnd {
 // inputs, stands for in f32:
 //   value[r, c] = sum over g of row_scales[g, r] weight_scales[g, c] sums[g, r, c] + row_offsets[g, r] weight_sums[g,
 //   c],
-// where weight_sums[g, c] is weight_scales[g, c] times the sum of column c over the inputs of g.
-struct IntegerScales {
+// where weight_sums[g, c] is weight_scales[g, c] times the sum of column c over the inputs of g. Of f16 (ScaleRowToF16)
+// the same without offsets.
+struct GroupScales {
   int groups;                  // of inputs
   const float* row_scales;     // [groups, row_stride]
-  const float* row_offsets;    // [groups, row_stride]
+  const float* row_offsets;    // [groups, row_stride]; not of f16
   const float* weight_scales;  // [groups, column_stride]
-  const float* weight_sums;    // [groups, column_stride]
+  const float* weight_sums;    // [groups, column_stride]; not of f16
   int64_t row_stride;
   int64_t column_stride;
 };
@@ -27,7 +28,7 @@ struct IntegerTile {
   const int32_t* sums;  // [groups][rows, sums_stride]
   int sums_stride;
   int64_t group_stride;     // of `sums`, from one group to the next
-  IntegerScales scales;     // of 1 to kMaxGroups groups
+  GroupScales scales;       // of 1 to kMaxGroups groups
   bool accumulate = false;  // the tile holds the value of other groups, to add to
 };
 

@@ -31,8 +31,7 @@ constexpr int kStripColumns = 96;
 constexpr int kBlockColumnsMax = 64;  // of PackedWeights
 // Where rows are few, strips are narrower: this many for each lane at least, so that lanes end together.
 constexpr int kStripsPerLane = 4;
-// A single row's may be as wide as the tile has room for, and fewer a lane: its blocks are read side by side.
-constexpr int kRowStripColumns = 384;
+// A single row's may be as wide as the tile has room for, and fewer a lane.
 static_assert(kRowStripColumns <= kTileRows * kStripColumns && kRowStripColumns <= kTileRows * kBlockColumnsMax);
 constexpr int kRowStripsPerLane = 2;
 // A strip that is quantised for the next layer is one group of its inputs, or of two halves; so wide at most.
@@ -64,6 +63,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
                            .ldb = weights_.block(),
                            .ldc = sums_apart ? weights_.block() : kStripColumns,
                            .data = weights_.data()};
+  if (weights_.data() == UkernelData::kF16) return;  // no ukernel has it
   whole_ = GetUkernelTable(shape);
   UkernelShape last = shape;
   last.n = outputs - (weights_.blocks() - 1) * weights_.block();
@@ -103,11 +103,17 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
       return;
     }
     const int group = weights_.group();
+    const int64_t group_bytes = row_bytes / weights_.groups();
     for (int r = row; r < row + count; ++r, from += inputs_) {
       for (int g = 0; g < weights_.groups(); ++g) {
         const int64_t at = int64_t{g} * rows + r;
-        QuantizeRow(from + g * group, std::min(group, inputs_ - g * group), group, to + r * row_bytes + g * group,
-                    scales + at, offsets + at);
+        const int columns = std::min(group, inputs_ - g * group);
+        uint8_t* levels = to + r * row_bytes + g * group_bytes;
+        if (data == UkernelData::kF16) {
+          ScaleRowToF16(from + g * group, columns, group, reinterpret_cast<uint16_t*>(levels), scales + at);
+        } else {
+          QuantizeRow(from + g * group, columns, group, levels, scales + at, offsets + at);
+        }
       }
     }
   });
@@ -223,14 +229,16 @@ bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int
                           LinearRows& y, const Epilogue& epilogue) const {
   const PackedWeights& to = next.weights_;
   const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
-  const bool fits = weights_.data() == UkernelData::kU8S8 && to.data() == UkernelData::kU8S8 &&
-                    to.padded_inputs() == outputs_ / parts && to.group() % weights_.block() == 0 &&
-                    to.group() * parts <= kQuantizedColumns && panels * to.groups() >= 2 * team.lanes();
+  const bool fits = weights_.scaled() && to.data() == weights_.data() && to.padded_inputs() == outputs_ / parts &&
+                    to.group() % weights_.block() == 0 && to.group() * parts <= kQuantizedColumns &&
+                    panels * to.groups() >= 2 * team.lanes();
   if (!fits) return false;
   next.Reserve(rows, y);
   RunTiles(team, Prepare(team, x, rows), parts, to.group() / weights_.block(), [&](const Strip& s) {
     const int64_t at = int64_t{s.column / to.group()} * rows + s.row;
-    epilogue(s, QuantizedTile{.rows = y.levels_.data() + s.row * to.row_bytes() + s.column,
+    const int64_t value_bytes = to.row_bytes() / to.padded_inputs();
+    epilogue(s, QuantizedTile{.f16 = to.data() == UkernelData::kF16,
+                              .rows = y.levels_.data() + s.row * to.row_bytes() + s.column * value_bytes,
                               .stride = to.row_bytes(),
                               .scales = y.scales_.data() + at,
                               .offsets = y.offsets_.data() + at});

@@ -15,7 +15,7 @@
 
 namespace attnd {
 
-struct IntegerScales;
+struct GroupScales;
 
 // Rows that one layer leaves for the next: in f32, or already as the next multiplies them. Grows to the largest
 // step seen; written and read within one step.
@@ -95,19 +95,20 @@ class Linear {
                 int32_t* sums /* [groups][rows, columns] */, float* product, int64_t stride) const;
   void MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
                      int64_t stride) const;
-  IntegerScales ScalesOf(const Input& input, int row, int block, int first_group, int groups) const;
+  GroupScales ScalesOf(const Input& input, int row, int block, int first_group, int groups) const;
   void MultiplyBlock(const void* x, int rows, int block, int group, void* out) const;
   void MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const;
+  void MultiplyF16Row(const Input& input, int row, int block, int count, float* product) const;
   void MultiplyGroups(const Input& input, int row, int rows, int block, int count, int32_t* sums, float* product,
                       int64_t stride) const;
 
   const int inputs_, outputs_;
   PackedWeights weights_;
-  std::vector<float> bias_;    // [outputs]
-  const bool gate_in_strips_;  // no bias, and each half fills blocks of columns
-  const bool block_kernel_;    // for whole blocks and more than one row
-  const UkernelTable* whole_;  // whole blocks of columns
-  const UkernelTable* last_;   // the last block, which may be narrower
+  std::vector<float> bias_;              // [outputs]
+  const bool gate_in_strips_;            // no bias, and each half fills blocks of columns
+  const bool block_kernel_;              // for whole blocks and more than one row
+  const UkernelTable* whole_ = nullptr;  // whole blocks of columns
+  const UkernelTable* last_ = nullptr;   // the last block, which may be narrower
 };
 
 }  // namespace attnd

@@ -8,6 +8,9 @@
 
 namespace attnd {
 
+// Columns of a single row's strip: its blocks are read side by side.
+inline constexpr int kRowStripColumns = 384;
+
 struct Linear::Input {
   const void* Row(int row) const { return static_cast<const char*>(data) + row * row_bytes; }
   const void* data;  // [rows, padded inputs]

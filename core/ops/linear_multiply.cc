@@ -12,13 +12,15 @@ namespace attnd {
 // Blocks [block, block + count) of columns, side by side. `first`: of the tiles that read them.
 void Linear::Multiply(const Input& input, int row, int rows, int block, int count, bool first, int32_t* sums,
                       float* product, int64_t stride) const {
-  const bool quantized = weights_.data() == UkernelData::kU8S8;
+  const bool f16 = weights_.data() == UkernelData::kF16;  // products have room for a whole block
   const int at_once = rows == 1 ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     const bool whole = (block + 1) * weights_.block() <= outputs_;
-    if (rows > 1 && whole && block_kernel_) {
+    if (rows > 1 && (whole || f16) && block_kernel_) {
       MultiplyWhole(input, row, rows, block, first, product, stride);
-    } else if (quantized) {
+    } else if (f16) {
+      MultiplyF16Row(input, row, block, at_once, product);
+    } else if (weights_.scaled()) {
       MultiplyGroups(input, row, rows, block, at_once, sums, product, stride);
     } else if (rows == 1) {
       MultiplyOneRow(input.Row(row), block, count, 0, 1, product);
@@ -33,20 +35,21 @@ void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, boo
                            int64_t stride) const {
   const BlockRows from = {static_cast<const std::byte*>(input.Row(row)), weights_.row_bytes(), rows};
   const BlockWeights weights = {weights_.Block(block), weights_.group(), first};
-  if (weights_.data() != UkernelData::kU8S8) return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);
-  const IntegerScales scales = ScalesOf(input, row, block, 0, weights_.groups());
-  MultiplyIntegerBlock(from, weights, scales, product, stride);
+  if (!weights_.scaled()) return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);
+  const GroupScales scales = ScalesOf(input, row, block, 0, weights_.groups());
+  MultiplyScaledBlock(weights_.data(), from, weights, scales, product, stride);
 }
 
 // Of rows from `row` on by the columns from `block` on.
-IntegerScales Linear::ScalesOf(const Input& input, int row, int block, int first_group, int groups) const {
+GroupScales Linear::ScalesOf(const Input& input, int row, int block, int first_group, int groups) const {
   const int64_t at = int64_t{first_group} * input.rows + row;
   const int column = block * weights_.block();
+  const bool offsets = weights_.data() == UkernelData::kU8S8;
   return {.groups = groups,
           .row_scales = input.scales + at,
-          .row_offsets = input.offsets + at,
+          .row_offsets = offsets ? input.offsets + at : nullptr,
           .weight_scales = weights_.scales(first_group) + column,
-          .weight_sums = weights_.sums(first_group) + column,
+          .weight_sums = offsets ? weights_.sums(first_group) + column : nullptr,
           .row_stride = input.rows,
           .column_stride = outputs_};
 }
@@ -65,6 +68,18 @@ void Linear::MultiplyOneRow(const void* x, int block, int count, int group, int 
                             .groups = groups,
                             .pairs = weights_.pairs()};
   MultiplyRow(weights_.data(), x, weights_.group(), blocks, out);
+}
+
+// `count` blocks in f16.
+void Linear::MultiplyF16Row(const Input& input, int row, int block, int count, float* product) const {
+  constexpr int kGroups = 4;                               // at once
+  alignas(64) float products[kGroups * kRowStripColumns];  // [groups, columns]
+  for (int first = 0; first < weights_.groups(); first += kGroups) {
+    const int groups = std::min(kGroups, weights_.groups() - first);
+    const auto* x = static_cast<const uint16_t*>(input.Row(row)) + first * weights_.group();
+    MultiplyOneRow(x, block, count, first, groups, products);
+    ScaleF16Row(products, ScalesOf(input, row, block, first, groups), count * weights_.block(), first > 0, product);
+  }
 }
 
 // From the integer products of groups of inputs; `count` blocks where it is one row.

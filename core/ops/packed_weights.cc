@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/aligned.h"
 #include "core/base/weight_memory.h"
+#include "core/ops/block_kernel.h"
 #include "core/ops/quantize.h"
 
 namespace attnd {
@@ -15,7 +17,7 @@ UkernelData DataOf(Precision precision) {
     case Precision::kF32:
       break;
     case Precision::kBf16:
-      return CpuHasFastBf16() ? UkernelData::kBf16 : UkernelData::kF32Bf16;
+      return CpuHasFastBf16() ? UkernelData::kBf16 : HasF16Kernel() ? UkernelData::kF16 : UkernelData::kF32Bf16;
     case Precision::kInt8:
       return UkernelData::kU8S8;
   }
@@ -24,15 +26,21 @@ UkernelData DataOf(Precision precision) {
 
 int WeightBytes(UkernelData data) { return data == UkernelData::kF32 ? 4 : data == UkernelData::kU8S8 ? 1 : 2; }
 
+// Groups of inputs, and inputs of a group.
+int GroupsOf(UkernelData data, int inputs, int group_inputs) {
+  if (data == UkernelData::kF16) return (inputs + kF16GroupInputs - 1) / kF16GroupInputs;
+  return data == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1;
+}
+int GroupSteps(UkernelData data) {
+  return UkernelInterleave(data) * (data == UkernelData::kF16 ? kBlockKernelSteps : 1);
+}
+
 int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }
 
 constexpr float kLevels = 127;
+constexpr int kPackedInputs = 16;  // at once
 
-float Largest(absl::Span<const float> row) {
-  float largest = 0;
-  for (const float w : row) largest = std::max(largest, std::abs(w));
-  return largest;
-}
+float Largest(absl::Span<const float> row) { return LargestMagnitude(row.data(), static_cast<int>(row.size())); }
 
 // Without VNNI vpmaddubsw adds two neighbours' products u8 x s8 in 16 bits. 255 x 128 fits, so what a pair's weights of
 // one sign may come to together is 127 levels (and a half each by rounding): more precise than +-63 for every weight.
@@ -58,24 +66,29 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       data_(DataOf(precision)),
       block_(BlockColumns()),
       blocks_((outputs + block_ - 1) / block_),
-      groups_(data_ == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1),
-      group_(RoundUp((inputs + groups_ - 1) / groups_, UkernelInterleave(data_))),
+      groups_(GroupsOf(data_, inputs, group_inputs)),
+      group_(RoundUp((inputs + groups_ - 1) / groups_, GroupSteps(data_))),
       block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
       packed_(AllocateWeights(static_cast<size_t>(blocks_ * block_bytes_))) {
   switch (data_) {
     case UkernelData::kF32:
-      Pack<float>(weight, [](float w, int, int) { return w; });
+      Pack<float>(weight, [](const float* w, int count, int, int, float* to) { std::copy_n(w, count, to); });
       break;
     case UkernelData::kBf16:
     case UkernelData::kF32Bf16:
-      Pack<uint16_t>(weight, [](float w, int, int) { return ToBf16(w); });
+      Pack<uint16_t>(
+          weight, [](const float* w, int count, int, int, uint16_t* to) { std::transform(w, w + count, to, ToBf16); });
       break;
     case UkernelData::kU8S8:
       Quantize(weight);
       break;
+    case UkernelData::kF16:
+      PackF16(weight);
+      break;
   }
 }
 
+// convert(w, count, n, g, to) makes some inputs w of output n, in group g, what is packed.
 template <typename T, typename Convert>
 void PackedWeights::Pack(absl::Span<const float> weight, const Convert& convert) {
   const int interleave = UkernelInterleave(data_);
@@ -86,44 +99,70 @@ void PackedWeights::Pack(absl::Span<const float> weight, const Convert& convert)
       std::fill(block, block + int64_t{padded_inputs()} * block_, T{0});
     }
     for (int k0 = 0, k1 = 0; k0 < inputs_; k0 = k1) {
-      // 16 inputs of one group at a time: reads and writes both stay in whole cache lines.
+      // Some inputs of one group at a time: reads and writes both stay in whole cache lines.
       const int group = k0 / group_;
-      k1 = std::min({inputs_, k0 + 16, (group + 1) * group_});
+      k1 = std::min({inputs_, k0 + kPackedInputs, (group + 1) * group_});
       for (int c = 0; c < columns; ++c) {
         const int output = b * block_ + c;
         const float* row = weight.data() + int64_t{output} * inputs_;
+        T values[kPackedInputs];
+        convert(row + k0, k1 - k0, output, group, values);
         for (int k = k0; k < k1; ++k) {
-          block[(int64_t{k / interleave} * block_ + c) * interleave + k % interleave] = convert(row[k], output, group);
+          block[(int64_t{k / interleave} * block_ + c) * interleave + k % interleave] = values[k - k0];
         }
       }
     }
   }
 }
 
+// Of one output, the inputs of a group.
+absl::Span<const float> PackedWeights::Row(absl::Span<const float> weight, int output, int group) const {
+  const int64_t begin = int64_t{group} * group_;
+  return weight.subspan(int64_t{output} * inputs_ + begin, std::clamp<int64_t>(inputs_ - begin, 0, group_));
+}
+
+void PackedWeights::PackF16(absl::Span<const float> weight) {
+  scales_.resize(int64_t{groups_} * outputs_ + block_);
+  std::vector<float> inverses(int64_t{groups_} * outputs_);
+  for (int g = 0; g < groups_; ++g) {
+    for (int n = 0; n < outputs_; ++n) {
+      const int64_t at = int64_t{g} * outputs_ + n;
+      // Weights of at most 1.
+      const F16Scale by = F16ScaleOf(Largest(Row(weight, n, g)));
+      scales_[at] = by.scale * kF16Largest;
+      inverses[at] = by.inverse / kF16Largest;
+    }
+  }
+  Pack<uint16_t>(weight, [&](const float* w, int count, int n, int g, uint16_t* to) {
+    ScaleToF16(w, count, inverses[int64_t{g} * outputs_ + n], to);
+  });
+}
+
 void PackedWeights::Quantize(absl::Span<const float> weight) {
   scales_.resize(int64_t{groups_} * outputs_);
   sums_.resize(int64_t{groups_} * outputs_);
   std::vector<float> inverses(scales_.size());
+  std::vector<int8_t> levels(group_);
   for (int g = 0; g < groups_; ++g) {
     for (int n = 0; n < outputs_; ++n) {
-      const int64_t begin = int64_t{g} * group_, at = int64_t{g} * outputs_ + n;
-      const auto row = weight.subspan(int64_t{n} * inputs_ + begin, std::clamp<int64_t>(inputs_ - begin, 0, group_));
+      const int64_t at = int64_t{g} * outputs_ + n;
+      const auto row = Row(weight, n, g);
       const float largest = pairs() ? LargestPair(row) : Largest(row);
       scales_[at] = largest / kLevels;
       inverses[at] = largest > 0 ? kLevels / largest : 0;
-      int32_t sum = 0;
-      for (const float w : row) sum += static_cast<int32_t>(std::lrint(w * inverses[at]));
+      ScaleToS8(row.data(), static_cast<int>(row.size()), inverses[at], levels.data());
+      const int32_t sum = std::accumulate(levels.begin(), levels.begin() + row.size(), int32_t{0});
       sums_[at] = scales_[at] * static_cast<float>(sum);
     }
   }
-  Pack<int8_t>(weight, [&](float w, int n, int g) {
-    return static_cast<int8_t>(std::lrint(w * inverses[int64_t{g} * outputs_ + n]));
+  Pack<int8_t>(weight, [&](const float* w, int count, int n, int g, int8_t* to) {
+    ScaleToS8(w, count, inverses[int64_t{g} * outputs_ + n], to);
   });
 }
 
 int64_t PackedWeights::row_bytes() const {
   const bool f32 = data_ == UkernelData::kF32 || data_ == UkernelData::kF32Bf16;
-  return int64_t{padded_inputs()} * (f32 ? 4 : data_ == UkernelData::kBf16 ? 2 : 1);
+  return int64_t{padded_inputs()} * (f32 ? 4 : data_ == UkernelData::kU8S8 ? 1 : 2);
 }
 
 int64_t PackedWeights::bytes() const {

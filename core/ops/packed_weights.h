@@ -30,7 +30,7 @@ class PackedWeights {
   UkernelData data() const { return data_; }
   int block() const { return block_; }  // columns of a block, as measured best for the type and CPU
   int blocks() const { return blocks_; }
-  // Inputs of a group, whose activations are quantised by one range in kU8S8: a row's few large values then coarsen
+  // Inputs of a group, whose activations share a range in kU8S8, a scale in kF16: a row's few large values then coarsen
   // their own group only. A multiple of the interleave; one group of all inputs in the other types.
   int group() const { return group_; }
   int groups() const { return groups_; }
@@ -39,7 +39,8 @@ class PackedWeights {
   const std::byte* Block(int b, int g = 0) const {
     return packed_.get() + b * block_bytes_ + g * (block_bytes_ / groups_);
   }
-  // [outputs] of kU8S8, for the inputs of group g: w ~ scale * s8.
+  bool scaled() const { return data_ == UkernelData::kU8S8 || data_ == UkernelData::kF16; }
+  // [outputs] of kU8S8 and kF16, for the inputs of group g: w ~ scale * weight. May be read to the end of a block.
   const float* scales(int g) const { return scales_.data() + int64_t{g} * outputs_; }
   // [outputs] of kU8S8: that scale times the column's sum over group g.
   const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
@@ -51,7 +52,9 @@ class PackedWeights {
  private:
   template <typename T, typename Convert>
   void Pack(absl::Span<const float> weight, const Convert& convert);
+  absl::Span<const float> Row(absl::Span<const float> weight, int output, int group) const;
   void Quantize(absl::Span<const float> weight);
+  void PackF16(absl::Span<const float> weight);
 
   const int outputs_, inputs_;
   const UkernelData data_;
@@ -59,7 +62,7 @@ class PackedWeights {
   const int groups_, group_;
   const int64_t block_bytes_;
   std::shared_ptr<std::byte> packed_;  // [blocks][block_bytes]
-  std::vector<float> scales_;          // [groups, outputs]
+  std::vector<float> scales_;          // [groups, outputs], and room for a block
   std::vector<float> sums_;            // [groups, outputs]
 };
 

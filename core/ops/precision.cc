@@ -1,6 +1,7 @@
 #include "core/ops/precision.h"
 
 #include "core/base/cpu.h"
+#include "core/ops/block_kernel.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
@@ -30,7 +31,7 @@ std::string_view PrecisionPath(Precision precision) {
     case Precision::kF32:
       break;
     case Precision::kBf16:
-      return CpuHasFastBf16() ? "bf16" : "f32 x bf16";
+      return CpuHasFastBf16() ? "bf16" : HasF16Kernel() ? "f16" : "f32 x bf16";
     case Precision::kInt8:
       return CpuHasVnni() ? "int8 vnni" : "int8 pairs";
   }

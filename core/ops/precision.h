@@ -8,7 +8,11 @@
 namespace attnd {
 
 // kF32:  f32 weights and activations.
-// kBf16: bf16 weights. Activations in bf16 where the CPU multiplies it (AVX-512 BF16), else f32; sums in f32.
+// kBf16: weights of 16 bits: bf16, by bf16 where the CPU multiplies it at more than the speed of f32 (AMD's AVX-512
+// BF16),
+//        else by f32; sums in f32. Where the CPU has AVX512-FP16 (and not the former) they are f16 with a scale per
+//        output and group of inputs, by f16 with a scale per row and group, which has three bits more; a group's sums
+//        in f16.
 // kInt8: weights s8 with a scale per output channel and group of inputs (PackedWeights::group), activations u8 with a
 //        scale and an offset per row and group, found as the text runs; sums in s32. Where the CPU has no VNNI the
 //        weights of two neighbouring inputs keep within 128 together, as far as they have one sign: the sum of their
@@ -23,7 +27,7 @@ std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"
 // would run untuned (UkernelBackend() is not "brgemm"), then f32.
 std::optional<Precision> ParsePrecision(std::string_view name);
 
-// How `precision` runs on this CPU: "f32", "bf16", "f32 x bf16", "int8 vnni", "int8 pairs".
+// How `precision` runs on this CPU: "f32", "bf16", "f16", "f32 x bf16", "int8 vnni", "int8 pairs".
 std::string_view PrecisionPath(Precision precision);
 
 }  // namespace attnd

@@ -29,14 +29,29 @@ HWY_INLINE V AddQuads(D d, hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::Repartiti
   }
 }
 
-// Each type has: the sum's type; kStep, neighbours of k that are multiplied at once; the bytes of a value of either
-// side; Row, those neighbours of a row in every lane; Weights, a vector of columns by kStep; Add, sum += their product.
+// Each type has: the sum's type as it is stored; kStep, neighbours of k that are multiplied at once; the bytes of a
+// value of either side; Zero, an empty sum; Row, those neighbours of a row in every lane; Weights, a vector of columns
+// by kStep; Add, sum += their product; Stored, what a sum comes to; kOffsets, whether rows have an offset. D is that of
+// a vector of the sum's type.
+
+// A vector of sums that are stored as they are.
+struct PlainSums {
+  template <class D>
+  static HWY_INLINE auto Zero(D d) {
+    return hwy::HWY_NAMESPACE::Zero(d);
+  }
+  template <class D, class V>
+  static HWY_INLINE V Stored(D, V sum) {
+    return sum;
+  }
+};
 
 // u8 by s8.
 template <bool kPairs>
-struct Bytes {
+struct Bytes : PlainSums {
   using Sum = int32_t;
   static constexpr int kStep = 4, kActivationBytes = 1, kWeightBytes = 1;
+  static constexpr bool kOffsets = true;
   template <class D>
   static HWY_INLINE auto Row(D d, const std::byte* a) {
     namespace hn = hwy::HWY_NAMESPACE;
@@ -56,7 +71,7 @@ struct Bytes {
 };
 
 // bf16 by bf16, whose neighbours of k lie side by side: as their f32 halves, for memory is slower than either.
-struct Halves {
+struct Halves : PlainSums {
   using Sum = float;
   static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
   template <class D>
@@ -91,7 +106,7 @@ HWY_INLINE auto LoadFloats(D d, const hwy::bfloat16_t* from) {
 
 // f32 by f32 or bf16.
 template <typename T>
-struct Floats {
+struct Floats : PlainSums {
   using Sum = float;
   static constexpr int kStep = 1, kActivationBytes = 4, kWeightBytes = sizeof(T);
   template <class D>
@@ -107,6 +122,47 @@ struct Floats {
     return hwy::HWY_NAMESPACE::MulAdd(row, weights, sum);
   }
 };
+
+#if HWY_HAVE_FLOAT16
+// f16 by f16, whose neighbours of k lie side by side: a lane of f32 holds two sums, of even and of odd k.
+struct F16Pairs {
+  using Sum = float;
+  static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
+  static constexpr bool kOffsets = false;
+  template <class D>
+  static HWY_INLINE auto Zero(D) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    return hn::Zero(hn::Repartition<hwy::float16_t, D>());
+  }
+  template <class D>
+  static HWY_INLINE auto Row(D, const std::byte* a) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    int32_t pair;
+    std::memcpy(&pair, a, sizeof(pair));
+    return hn::BitCast(hn::Repartition<hwy::float16_t, D>(), hn::Set(hn::Repartition<int32_t, D>(), pair));
+  }
+  template <class D>
+  static HWY_INLINE auto Weights(D, const std::byte* b) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    return hn::LoadU(hn::Repartition<hwy::float16_t, D>(), reinterpret_cast<const hwy::float16_t*>(b));
+  }
+  template <class D, class V>
+  static HWY_INLINE V Add(D, V row, V weights, V sum) {
+    return hwy::HWY_NAMESPACE::MulAdd(row, weights, sum);
+  }
+  // The exponent and mantissa of an f16 where those of an f32 begin are its value by 2^-112. Sums are finite.
+  template <class D, class V>
+  static HWY_INLINE auto Stored(D d, V sum) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    const hn::RebindToSigned<D> di;
+    const auto bits = hn::BitCast(di, sum);
+    const auto places = hn::Set(di, static_cast<int32_t>(0x8fffe000));
+    const auto even = hn::And(hn::ShiftRight<3>(hn::ShiftLeft<16>(bits)), places);
+    const auto odd = hn::And(hn::ShiftRight<3>(bits), places);
+    return hn::Mul(hn::Add(hn::BitCast(d, even), hn::BitCast(d, odd)), hn::Set(d, 0x1p112f));
+  }
+};
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd

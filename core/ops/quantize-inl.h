@@ -1,4 +1,4 @@
-// QuantizeOne: a row of one range as u8, for the other Highway files of this folder.
+// QuantizeOne and ScaleOneToF16: a row of one range as u8 and f16, for the other Highway files of this folder.
 #if defined(ATTND_CORE_OPS_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTND_CORE_OPS_QUANTIZE_INL_H_
 #undef ATTND_CORE_OPS_QUANTIZE_INL_H_
@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "core/ops/fold-inl.h"
+#include "core/ops/quantize.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,6 +43,39 @@ HWY_INLINE void QuantizeOne(const float* HWY_RESTRICT x, int columns, uint8_t* H
                           HWY_ATTR { return hn::DemoteTo(du8, hn::NearestInt(hn::Mul(hn::Sub(v, least), inverse))); };
   for (c = 0; c + lanes <= columns; c += lanes) hn::StoreU(levels(hn::LoadU(d, x + c)), du8, q + c);
   if (c < columns) hn::StoreN(levels(hn::LoadN(d, x + c, columns - c)), du8, q + c, columns - c);
+}
+
+HWY_INLINE float LargestOf(const float* HWY_RESTRICT x, int columns) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::ScalableTag<float> d;
+  const int whole = columns / static_cast<int>(hn::Lanes(d)) * static_cast<int>(hn::Lanes(d));
+  auto largest = Fold(
+      d, columns, hn::Zero(d), [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::Abs(hn::LoadU(d, x + c))); },
+      Largest());
+  if (whole < columns) largest = hn::Max(largest, hn::Abs(hn::LoadN(d, x + whole, columns - whole)));
+  return hn::ReduceMax(d, largest);
+}
+
+// y = x * by.
+HWY_INLINE void ScaleAllToF16(const float* HWY_RESTRICT x, int columns, float by, uint16_t* HWY_RESTRICT y) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<hwy::float16_t, decltype(d)> d16;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto factor = hn::Set(d, by);
+  const auto halves = [&](auto v) HWY_ATTR { return hn::DemoteTo(d16, hn::Mul(v, factor)); };
+  auto* to = reinterpret_cast<hwy::float16_t*>(y);
+  int c = 0;
+  for (; c + lanes <= columns; c += lanes) hn::StoreU(halves(hn::LoadU(d, x + c)), d16, to + c);
+  if (c < columns) hn::StoreN(halves(hn::LoadN(d, x + c, columns - c)), d16, to + c, columns - c);
+}
+
+// x[c] ~ scale * y[c], c in [0, columns): scale is the power of two that brings the largest |x| to kF16Largest / 2 or
+// more, but below kF16Largest.
+HWY_INLINE void ScaleOneToF16(const float* HWY_RESTRICT x, int columns, uint16_t* HWY_RESTRICT y, float& scale) {
+  const F16Scale by = F16ScaleOf(LargestOf(x, columns));
+  scale = by.scale;
+  ScaleAllToF16(x, columns, by.inverse, y);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -21,6 +21,26 @@ void Quantize(const float* x, int columns, int stride, uint8_t* q, float& scale,
   if (columns < stride) std::memset(q + columns, 0, stride - columns);
 }
 
+float LargestOfRow(const float* x, int count) { return LargestOf(x, count); }
+
+void F16Values(const float* x, int count, float by, uint16_t* y) { ScaleAllToF16(x, count, by, y); }
+
+void S8Values(const float* HWY_RESTRICT x, int count, float by, int8_t* HWY_RESTRICT y) {
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<int8_t, decltype(d)> d8;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto factor = hn::Set(d, by);
+  const auto levels = [&](auto v) HWY_ATTR { return hn::DemoteTo(d8, hn::NearestInt(hn::Mul(v, factor))); };
+  int c = 0;
+  for (; c + lanes <= count; c += lanes) hn::StoreU(levels(hn::LoadU(d, x + c)), d8, y + c);
+  if (c < count) hn::StoreN(levels(hn::LoadN(d, x + c, count - c)), d8, y + c, count - c);
+}
+
+void F16Row(const float* x, int columns, int stride, uint16_t* y, float& scale) {
+  ScaleOneToF16(x, columns, y, scale);
+  if (columns < stride) std::memset(y + columns, 0, (stride - columns) * sizeof(uint16_t));
+}
+
 void Bf16Rows(const float* HWY_RESTRICT x, int rows, int columns, int stride, uint16_t* HWY_RESTRICT y) {
   const hn::ScalableTag<float> d;
   const hn::RebindToUnsigned<decltype(d)> du;
@@ -51,10 +71,24 @@ HWY_AFTER_NAMESPACE();
 namespace attnd {
 
 HWY_EXPORT(Quantize);
+HWY_EXPORT(LargestOfRow);
+HWY_EXPORT(F16Values);
+HWY_EXPORT(S8Values);
+HWY_EXPORT(F16Row);
 HWY_EXPORT(Bf16Rows);
 
 void QuantizeRow(const float* x, int columns, int stride, uint8_t* q, float* scale, float* offset) {
   HWY_DYNAMIC_DISPATCH(Quantize)(x, columns, stride, q, *scale, *offset);
+}
+
+float LargestMagnitude(const float* x, int count) { return HWY_DYNAMIC_DISPATCH(LargestOfRow)(x, count); }
+
+void ScaleToF16(const float* x, int count, float by, uint16_t* y) { HWY_DYNAMIC_DISPATCH(F16Values)(x, count, by, y); }
+
+void ScaleToS8(const float* x, int count, float by, int8_t* y) { HWY_DYNAMIC_DISPATCH(S8Values)(x, count, by, y); }
+
+void ScaleRowToF16(const float* x, int columns, int stride, uint16_t* y, float* scale) {
+  HWY_DYNAMIC_DISPATCH(F16Row)(x, columns, stride, y, *scale);
 }
 
 void ConvertRowsToBf16(const float* x, int rows, int columns, int stride, uint16_t* y) {

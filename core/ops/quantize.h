@@ -1,7 +1,8 @@
-// Activations as Linear multiplies them in bf16 and int8.
+// Activations as Linear multiplies them in bf16, f16 and int8.
 #ifndef ATTND_CORE_OPS_QUANTIZE_H_
 #define ATTND_CORE_OPS_QUANTIZE_H_
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 
@@ -12,13 +13,40 @@ namespace attnd {
 void QuantizeRow(const float* x /* [columns] */, int columns, int stride, uint8_t* q /* [stride] */, float* scale,
                  float* offset);
 
-// Where rows of one range each go, as QuantizeRow has them.
+// Where rows of one range each go, as QuantizeRow or ScaleRowToF16 has them.
 struct QuantizedTile {
-  uint8_t* rows;  // [rows, stride]
-  int64_t stride;
+  bool f16;
+  uint8_t* rows;   // [rows, stride]
+  int64_t stride;  // bytes
   float* scales;   // [rows]
-  float* offsets;  // [rows]
+  float* offsets;  // [rows]; not of f16
 };
+
+float LargestMagnitude(const float* x /* [count] */, int count);
+
+// y = x * by, to nearest, ties to even: weights.
+void ScaleToF16(const float* x /* [count] */, int count, float by, uint16_t* y /* [count] */);
+void ScaleToS8(const float* x /* [count] */, int count, float by, int8_t* y /* [count] */);
+
+// What f16 is multiplied as: values below kF16Largest by weights of at most 1, so that no sum of a group's products
+// leaves the range of f16 (65,504). Powers of two, which change no significand.
+inline constexpr float kF16Largest = 256;
+inline constexpr int kF16GroupInputs = 192;
+struct F16Scale {
+  float scale, inverse;  // their product is 1
+};
+// That of finite values of at most `largest`.
+inline F16Scale F16ScaleOf(float largest) {
+  constexpr uint32_t kBias = 127, kLargestExponent = 8;
+  static_assert(kF16Largest == 1 << kLargestExponent);
+  // 2^(e - bias) is at most `largest`, which 2^(e + 1 - bias - 8) then scales; normal numbers both ways.
+  const uint32_t e = std::clamp(std::bit_cast<uint32_t>(largest) >> 23, kLargestExponent, 2 * kBias);
+  const uint32_t scale = e + 1 - kLargestExponent;
+  return {std::bit_cast<float>(scale << 23), std::bit_cast<float>((2 * kBias - scale) << 23)};
+}
+
+// x ~ scale * y, y in f16. Columns from `columns` to `stride` become 0.
+void ScaleRowToF16(const float* x /* [columns] */, int columns, int stride, uint16_t* y /* [stride] */, float* scale);
 
 // Rounded to nearest, ties to even, alike on every CPU. Columns from `columns` to `stride` become 0.
 void ConvertRowsToBf16(const float* x /* [rows, columns] */, int rows, int columns, int stride,

@@ -4,11 +4,14 @@
 
 // clang-format off: the order of Highway's headers matters
 #define HWY_WANT_AVX3_DL  // its VNNI: AddQuads is one instruction there
+#undef HWY_DISABLED_TARGETS  // but not AVX3_SPR: its f16
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_ZEN4)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/row_kernel.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "core/ops/load-inl.h"
 #include "core/ops/products-inl.h"
 // clang-format on
 
@@ -30,7 +33,7 @@ void MultiplyStreams(const std::byte* row, int k, const RowBlocks& blocks, int i
   const std::byte* a[kStreams];
   const std::byte* b[kStreams];
   Sum* c[kStreams];
-  hn::Vec<decltype(d)> sums[kStreams][kVectors];
+  decltype(Type::Zero(d)) sums[kStreams][kVectors];
   HWY_UNROLL(4)
   for (int s = 0; s < kStreams; ++s) {
     const int64_t block = (index + s) / blocks.groups, group = (index + s) % blocks.groups;
@@ -38,7 +41,7 @@ void MultiplyStreams(const std::byte* row, int k, const RowBlocks& blocks, int i
     b[s] = blocks.first + block * blocks.stride + group * k * blocks.columns * Type::kWeightBytes;
     c[s] = reinterpret_cast<Sum*>(out) + (group * blocks.count + block) * blocks.columns;
     HWY_UNROLL(4)
-    for (int v = 0; v < kVectors; ++v) sums[s][v] = hn::Zero(d);
+    for (int v = 0; v < kVectors; ++v) sums[s][v] = Type::Zero(d);
   }
   const int64_t lanes = hn::Lanes(d), vector = lanes * Type::kStep * Type::kWeightBytes;  // bytes of kStep rows of B
   for (int64_t i = 0; i < k; i += Type::kStep) {
@@ -56,7 +59,7 @@ void MultiplyStreams(const std::byte* row, int k, const RowBlocks& blocks, int i
   HWY_UNROLL(4)
   for (int s = 0; s < kStreams; ++s) {
     HWY_UNROLL(4)
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[s][v], d, c[s] + v * lanes);
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(Type::Stored(d, sums[s][v]), d, c[s] + v * lanes);
   }
 }
 
@@ -87,6 +90,11 @@ void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks
       return MultiplyProducts<Floats<hwy::bfloat16_t>, kVectors>(a, k, blocks, c);
     case UkernelData::kF32:
       return MultiplyProducts<Floats<float>, kVectors>(a, k, blocks, c);
+    case UkernelData::kF16:
+#if HWY_HAVE_FLOAT16
+      return MultiplyProducts<F16Pairs, kVectors>(a, k, blocks, c);
+#endif
+      break;
   }
 }
 
@@ -103,6 +111,22 @@ void MultiplyRowOf(UkernelData data, const void* a, int k, const RowBlocks& bloc
   }
 }
 
+void ScaleOneRow(const float* HWY_RESTRICT products, const GroupScales& scales, int columns, bool accumulate,
+                 float* HWY_RESTRICT y) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int>(hn::Lanes(d));
+  for (int c = 0; c < columns; c += lanes) {
+    const size_t n = std::min(lanes, columns - c);
+    auto value = accumulate ? Some(d, y + c, n) : hn::Zero(d);
+    for (int g = 0; g < scales.groups; ++g) {
+      const auto product = hn::Mul(Some(d, products + int64_t{g} * columns + c, n),
+                                   Some(d, scales.weight_scales + g * scales.column_stride + c, n));
+      value = hn::MulAdd(product, hn::Set(d, scales.row_scales[g * scales.row_stride]), value);
+    }
+    hn::StoreN(value, d, y + c, n);
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd
 HWY_AFTER_NAMESPACE();
@@ -111,9 +135,14 @@ HWY_AFTER_NAMESPACE();
 namespace attnd {
 
 HWY_EXPORT(MultiplyRowOf);
+HWY_EXPORT(ScaleOneRow);
 
 void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks, void* c) {
   HWY_DYNAMIC_DISPATCH(MultiplyRowOf)(data, a, k, blocks, c);
+}
+
+void ScaleF16Row(const float* products, const GroupScales& scales, int columns, bool accumulate, float* y) {
+  HWY_DYNAMIC_DISPATCH(ScaleOneRow)(products, scales, columns, accumulate, y);
 }
 
 }  // namespace attnd

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/ops/integer_tile.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
@@ -23,9 +24,14 @@ struct RowBlocks {
   bool pairs = false;
 };
 
-// c = a B of every block. Exact for kU8S8, else summed in the order of k. k is a multiple of the interleave.
+// c = a B of every block. Exact for kU8S8, else summed in the order of k. k is a multiple of the interleave, and for
+// kF16 at most kF16GroupInputs.
 void MultiplyRow(UkernelData data, const void* a /* [groups, k] */, int k, const RowBlocks& blocks,
                  void* c /* [groups, count, columns] */);
+
+// y = what the products of one f16 row stand for (GroupScales), or y += where there are more groups than these.
+void ScaleF16Row(const float* products /* [groups, columns] */, const GroupScales& scales, int columns, bool accumulate,
+                 float* y /* [columns] */);
 
 }  // namespace attnd
 

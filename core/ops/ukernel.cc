@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <type_traits>
@@ -30,6 +31,7 @@ struct Types {
 Types TypesOf(UkernelData data) {
   switch (data) {
     case UkernelData::kF32:
+    case UkernelData::kF16:
       break;
     case UkernelData::kBf16:
       return {DataType::bf16, DataType::bf16, kF32};
@@ -169,6 +171,8 @@ std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
   }
 #endif
   switch (shape.data) {
+    case UkernelData::kF16:
+      std::abort();  // a fault of the caller's: no Ukernel has it
     case UkernelData::kF32:
       break;
     case UkernelData::kBf16:
@@ -190,6 +194,7 @@ int UkernelInterleave(UkernelData data) {
     case UkernelData::kF32Bf16:
       return 1;
     case UkernelData::kBf16:
+    case UkernelData::kF16:
       return 2;
     case UkernelData::kU8S8:
       return 4;

@@ -19,6 +19,7 @@ enum class UkernelData {
   kBf16,     // bf16 x bf16 -> f32; k even
   kF32Bf16,  // f32 x bf16 -> f32
   kU8S8,     // u8 x s8 -> s32; k a multiple of 4
+  kF16,      // f16 x f16 -> f16, f32 from a group of k on: by BlockKernel and RowKernel alone, no Ukernel has it
 };
 
 // Rows of B that lie interleaved, column by column: B is [k / i, ldb, i].

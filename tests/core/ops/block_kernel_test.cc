@@ -66,7 +66,7 @@ struct Integers {
     weight_scales = Random(kOutputs * groups, 3);
     weight_sums = Random(kOutputs * groups, 4);
   }
-  IntegerScales Scales(int first_group, int count) const {
+  GroupScales Scales(int first_group, int count) const {
     return {.groups = count,
             .row_scales = row_scales.data() + first_group * rows,
             .row_offsets = row_offsets.data() + first_group * rows,
@@ -106,9 +106,9 @@ TEST(BlockKernelTest, ScalesIntegersToTheBitsOfScaleSums) {
         SCOPED_TRACE(absl::StrCat(rows, " rows, ", groups, " groups"));
         const Integers x(rows, groups, /*k=*/48, BlockKernelColumns());
         std::vector<float> c(static_cast<size_t>(rows) * x.columns, kUntouched);
-        MultiplyIntegerBlock({reinterpret_cast<const std::byte*>(x.a.data()), int64_t{groups} * x.k, rows},
-                             {reinterpret_cast<const std::byte*>(x.b.data()), x.k, true}, x.Scales(0, groups), c.data(),
-                             x.columns);
+        MultiplyScaledBlock(
+            UkernelData::kU8S8, {reinterpret_cast<const std::byte*>(x.a.data()), int64_t{groups} * x.k, rows},
+            {reinterpret_cast<const std::byte*>(x.b.data()), x.k, true}, x.Scales(0, groups), c.data(), x.columns);
         ASSERT_EQ(c, x.Expected());
       }
     }
