@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/ops/pooling.h"
@@ -49,26 +48,21 @@ void Engine::Embed(absl::Span<const SequenceJob> jobs, const float* hidden, Work
   }
   if (asked.empty()) return;
   const int count = static_cast<int>(asked.size());
-  const int64_t reserved = count + Linear::kPaddingRows;
-  if (dense) pooled_.Reserve(reserved * config.hidden_size);
+  float* pooled = dense ? model_.dense.Pooled(count, dense_workspace_) : nullptr;
   const auto finish = [&](const SequenceJob& job) {
     if (job.normalize.value_or(config.pooling.normalize)) NormalizeL2(config.embedding_size, job.embedding);
   };
   session.ParallelFor(count, [&](int64_t e, int) {
     const int i = asked[e];
-    float* to = dense ? pooled_.data() + e * config.hidden_size : jobs[i].embedding;
+    float* to = dense ? pooled + e * config.hidden_size : jobs[i].embedding;
     Pool(config.pooling.mode, RowAt(hidden, i, 0), batch_.length(i), config.hidden_size, to);
     if (!dense) finish(jobs[i]);
   });
   if (!dense) return;
-  for (const DenseLayer& layer : model_.dense) {
-    projected_.Reserve(reserved * layer.linear.outputs());
-    layer.linear.Run(session, pooled_.data(), count, layer.activation, projected_.data());
-    std::swap(pooled_, projected_);
-  }
+  const float* embeddings = model_.dense.Run(session, count, dense_workspace_);
   session.ParallelFor(count, [&](int64_t e, int) {
     const SequenceJob& job = jobs[asked[e]];
-    std::memcpy(job.embedding, pooled_.data() + e * config.embedding_size, config.embedding_size * sizeof(float));
+    std::memcpy(job.embedding, embeddings + e * config.embedding_size, config.embedding_size * sizeof(float));
     finish(job);
   });
 }

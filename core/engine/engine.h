@@ -61,7 +61,7 @@ class Engine {
   WorkTeam& team_;
   PackedBatch batch_;  // reused between steps
   std::unique_ptr<Encoder::Workspace> workspace_;
-  AlignedBuffer<float> pooled_, projected_;  // [embeddings, columns], before and after a dense module
+  DenseModules::Workspace dense_workspace_;
   Head::Workspace head_workspace_;
   std::vector<HeadRow> head_rows_;
   std::vector<float> head_pooled_;  // [sequences, hidden_size], where the head reads a mean

@@ -62,7 +62,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, Pr
   if (!encoder.ok()) return encoder.status();
   if (!head.ok()) return head.status();
   if (!tokenizer.ok()) return tokenizer.status();
-  auto dense = ReadDenseLayers(folder, *config);
+  auto dense = DenseModules::Load(folder, *config);
   if (!dense.ok()) return dense.status();
 
   auto model = std::make_unique<Model>();
@@ -72,8 +72,8 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, Pr
   model->encoder = *std::move(encoder);
   model->dense = *std::move(dense);
   model->head = *std::move(head);
-  model->weight_bytes = model->encoder->weight_bytes() + (model->head == nullptr ? 0 : model->head->bytes());
-  for (const DenseLayer& layer : model->dense) model->weight_bytes += layer.linear.bytes();
+  model->weight_bytes =
+      model->encoder->weight_bytes() + (model->head == nullptr ? 0 : model->head->bytes()) + model->dense.bytes();
   if (absl::Status status = Check(*model); !status.ok()) return status;
   if (model->config.task == Task::kFillMask) {
     absl::StatusOr<int32_t> mask = MaskToken(folder, *model->tokenizer);

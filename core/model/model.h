@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/model/config.h"
@@ -22,10 +21,10 @@ struct Model {
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Encoder> encoder;
-  std::vector<DenseLayer> dense;  // what a pooled embedding goes through
-  std::unique_ptr<Head> head;     // null for Task::kEmbed
-  int32_t mask_token_id = -1;     // kFillMask: the token that stands for a missing word; -1 elsewhere
-  int64_t weight_bytes = 0;       // bytes of packed weights in memory
+  DenseModules dense;          // what a pooled embedding goes through
+  std::unique_ptr<Head> head;  // null for Task::kEmbed
+  int32_t mask_token_id = -1;  // kFillMask: the token that stands for a missing word; -1 elsewhere
+  int64_t weight_bytes = 0;    // bytes of packed weights in memory
 
   // Loads `folder` (config.json, model.safetensors, tokenizer.json, ...), the layers' weights packed in `precision`.
   // Errors name the file and the fault.
