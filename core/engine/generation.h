@@ -22,7 +22,7 @@ enum class HiddenPooling { kNone, kLast, kMean };
 struct GenerationRequest {
   std::vector<int32_t> prompt;  // at least 1 token
   SamplingOptions sampling;
-  int max_tokens = 256;                   // of the answer; 0: the prompt is only read (prompt_logprobs, hidden)
+  int max_tokens = 256;                   // of the answer; 0: the prompt is only read (prompt_logprobs, embedding)
   int min_tokens = 0;                     // no end token before
   bool ignore_eos = false;                // the model's end tokens do not end the answer
   std::vector<int32_t> stop_ids;          // end the answer as its end tokens do
@@ -30,10 +30,10 @@ struct GenerationRequest {
   // What the answer's tokens keep to, special ones never among them; null: anything. End tokens are possible where the
   // text is a whole one, and the answer ends by itself where nothing may follow.
   std::shared_ptr<const Grammar> grammar;
-  int logprobs = -1;                            // -1: none; else of each token, beside this many most probable ones
-  bool prompt_logprobs = false;                 // of prompt tokens from logprobs_from on
-  int logprobs_from = 1;                        // 1 or more: the first token has none
-  HiddenPooling hidden = HiddenPooling::kNone;  // of the prompt's tokens after the final norm
+  int logprobs = -1;                               // -1: none; else of each token, beside this many most probable ones
+  bool prompt_logprobs = false;                    // of prompt tokens from logprobs_from on
+  int logprobs_from = 1;                           // 1 or more: the first token has none
+  HiddenPooling embedding = HiddenPooling::kNone;  // of the prompt's tokens after the final norm
 
   // Sees the row behind each token of the answer: token i of it came out of the row of the token before, whose query
   // position is prompt + i - 1, and whose keys are all tokens up to that position, and these rows of the prompt. A row
@@ -78,7 +78,7 @@ struct GenerationSummary {
   int preemptions = 0;
   std::vector<float> prompt_logprobs;  // [prompt - logprobs_from]
   std::vector<bool> prompt_greedy;     // the same: whether the token was the most probable one
-  std::vector<float> hidden;           // [hidden_size]
+  std::vector<float> embedding;        // [embedding_size], after the dense modules, not normalised
 };
 
 // Called by the thread that runs the generator, between steps: must not block. Wanted() first, OnStart, then tokens in

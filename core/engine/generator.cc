@@ -15,8 +15,9 @@ constexpr std::chrono::milliseconds kPausedLook(50);
 }  // namespace
 
 Generator::Generator(const Decoder& decoder, const Tokenizer& tokenizer, WorkTeam& team,
-                     const GeneratorOptions& options)
+                     const GeneratorOptions& options, const DenseModules* dense)
     : decoder_(decoder),
+      dense_(dense),
       tokenizer_(tokenizer),
       team_(team),
       options_(options),
@@ -240,7 +241,7 @@ DecoderBatch Generator::MakeBatch(const std::vector<ScheduledWork>& plan) {
       active.rows.insert(active.rows.end(), active.draft.begin(), active.draft.begin() + work.drafts);
       chunk.ids = active.rows;
     }
-    chunk.hidden = request.hidden != HiddenPooling::kNone && in_prompt;
+    chunk.hidden = request.embedding != HiddenPooling::kNone && in_prompt;
     active.wanted_rows.Keep(work.begin + work.count, work.drafts);
     if (active.wanted_rows.Any(work.begin, work.begin + work.count)) chunk.sink = &active.wanted_rows;
     batch.Add(chunk);

@@ -18,6 +18,7 @@
 #include "core/engine/generation_scheduler.h"
 #include "core/engine/kv_cache.h"
 #include "core/model/decoder.h"
+#include "core/model/dense.h"
 #include "core/text/tokenizer.h"
 
 namespace attnd {
@@ -65,8 +66,9 @@ struct Generation {
 // Submit, Wake, Stop and Stats may be called by any thread; Run by one.
 class Generator {
  public:
-  // All outlive the generator.
-  Generator(const Decoder& decoder, const Tokenizer& tokenizer, WorkTeam& team, const GeneratorOptions& options);
+  // All outlive the generator. `dense`: what pooled embeddings go through; null: nothing.
+  Generator(const Decoder& decoder, const Tokenizer& tokenizer, WorkTeam& team, const GeneratorOptions& options,
+            const DenseModules* dense = nullptr);
   ~Generator();
 
   // Whether a request may be submitted: kInvalidArgument names the field, the value and the limit.
@@ -103,6 +105,8 @@ class Generator {
   // `row` of the step is the work's first; `logits` begin with those of its row `first_logits`.
   void TakePromptOutput(const ScheduledWork& work, int row, int first_logits, const float* logits,
                         const Decoder::Output& output, Active& active) const;
+  // Of the sequences whose prompts end with this step.
+  void FinishEmbeddings(const std::vector<ScheduledWork>& plan, WorkTeam::Session& session);
   // The next token of a sequence. False: nothing follows it, or there is none.
   bool SampleToken(Active& active, float* logits) const;
   void SetText(Active& active, GeneratedToken& token) const;  // and whether the answer ends with it
@@ -113,6 +117,7 @@ class Generator {
   void Report(int sequences, int rows, std::chrono::nanoseconds time);
 
   const Decoder& decoder_;
+  const DenseModules* const dense_;
   const Tokenizer& tokenizer_;
   WorkTeam& team_;
   const GeneratorOptions options_;
@@ -123,6 +128,7 @@ class Generator {
   KvCache cache_;
   GenerationScheduler scheduler_;
   Decoder::Workspace workspace_;
+  DenseModules::Workspace dense_workspace_;
   std::list<std::unique_ptr<Active>> active_;
   int64_t followers_ = 0, follower_tokens_ = 0;  // that wait for the first of their prompt
   GeneratorStats counts_, reported_;

@@ -37,7 +37,7 @@ struct Generator::Active {
     sequence.owner = this;
     // Rows that somebody looks at must be computed, not taken over.
     if (request.prompt_attention.size() > 0) sequence.share_tokens = request.prompt_attention.begin;
-    if (request.hidden == HiddenPooling::kMean) sequence.share_tokens = 0;
+    if (request.embedding == HiddenPooling::kMean) sequence.share_tokens = 0;
     if (request.prompt_logprobs) sequence.share_tokens = std::min(sequence.share_tokens, request.logprobs_from);
     if (request.prompt_logprobs) sequence.chunk_tokens = kLogitRows;
   }
@@ -77,6 +77,7 @@ struct Generator::Active {
   std::vector<int32_t> end_ids;        // model's and request's
   std::vector<GeneratedToken> tokens;  // of this step
   std::optional<FinishReason> finish;  // the last of them ends the answer
+  std::vector<float> pooled;           // [hidden_size], of the prompt's rows so far
   int prompt_rows = 0;                 // whose outputs were taken: a sequence computed again gives them twice
   bool started = false;
   GenerationSummary summary;

@@ -28,6 +28,7 @@ void Generator::UseOutput(const std::vector<ScheduledWork>& plan, const DecoderB
       logits += vocabulary;
     }
   });
+  FinishEmbeddings(plan, session);
   for (const ScheduledWork& work : plan) {
     auto& active = *static_cast<Active*>(work.sequence->owner);
     counts_.prompt_tokens += std::clamp(active.prompt - work.begin, 0, work.count);
@@ -53,15 +54,39 @@ void Generator::TakePromptOutput(const ScheduledWork& work, int row, int first_l
       active.summary.prompt_logprobs.push_back(LogprobOf(row, next));
       active.summary.prompt_greedy.push_back(row[next] == *std::max_element(row.begin(), row.end()));
     }
-    if (request.hidden == HiddenPooling::kNone) continue;
+    if (request.embedding == HiddenPooling::kNone) continue;
     const float* hidden = output.hidden + int64_t{row + t - work.begin} * width;
-    const float share = request.hidden == HiddenPooling::kMean ? 1.0f / static_cast<float>(active.prompt)
-                        : t + 1 == active.prompt               ? 1.0f
-                                                               : 0.0f;
-    active.summary.hidden.resize(width, 0.0f);
-    for (int c = 0; c < width; ++c) active.summary.hidden[c] += share * hidden[c];
+    const float share = request.embedding == HiddenPooling::kMean ? 1.0f / static_cast<float>(active.prompt)
+                        : t + 1 == active.prompt                  ? 1.0f
+                                                                  : 0.0f;
+    active.pooled.resize(width, 0.0f);
+    for (int c = 0; c < width; ++c) active.pooled[c] += share * hidden[c];
   }
   active.prompt_rows = std::max(active.prompt_rows, end);
+}
+
+void Generator::FinishEmbeddings(const std::vector<ScheduledWork>& plan, WorkTeam::Session& session) {
+  std::vector<Active*> pooled;
+  for (const ScheduledWork& work : plan) {
+    auto& active = *static_cast<Active*>(work.sequence->owner);
+    if (!active.pooled.empty() && active.prompt_rows == active.prompt) pooled.push_back(&active);
+  }
+  if (pooled.empty()) return;
+  if (dense_ == nullptr || dense_->empty()) {
+    for (Active* active : pooled) active->summary.embedding = std::exchange(active->pooled, {});
+    return;
+  }
+  const int count = static_cast<int>(pooled.size());
+  float* to = dense_->Pooled(count, dense_workspace_);
+  for (Active* active : pooled) {
+    to = std::copy(active->pooled.begin(), active->pooled.end(), to);
+    active->pooled.clear();
+  }
+  const float* embedding = dense_->Run(session, count, dense_workspace_);
+  for (Active* active : pooled) {
+    active->summary.embedding.assign(embedding, embedding + dense_->outputs());
+    embedding += dense_->outputs();
+  }
 }
 
 bool Generator::SampleToken(Active& active, float* logits) const {

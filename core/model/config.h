@@ -100,7 +100,7 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder);
 // How a decoder embeds where nobody says how: the last token's row, as it is, of texts up to the whole context.
 EmbeddingConfig DefaultDecoderEmbedding(int hidden_size, int max_tokens);
 // The same as the folder's modules.json and the files beside it say, where there is one. Errors as above; pooling is
-// lasttoken or mean, and Dense modules are refused.
+// lasttoken or mean.
 absl::StatusOr<EmbeddingConfig> LoadDecoderEmbedding(const std::string& folder, int hidden_size, int max_tokens);
 
 }  // namespace attnd

@@ -22,6 +22,7 @@ struct Parts {
   absl::StatusOr<std::unique_ptr<ChatTemplate>> chat_template = nullptr;
   absl::StatusOr<std::unique_ptr<Decoder>> decoder = nullptr;
   EmbeddingConfig embedding;
+  DenseModules dense;
 };
 
 // The tokenizer is made while the weights are read and packed: both take a while.
@@ -55,6 +56,9 @@ absl::StatusOr<Parts> LoadFolder(const std::string& path, Precision precision) {
   auto embedding = LoadDecoderEmbedding(path, parts.config->hidden_size, parts.config->max_tokens);
   if (!embedding.ok()) return embedding.status();
   parts.embedding = *std::move(embedding);
+  auto dense = DenseModules::Load(path, parts.embedding);
+  if (!dense.ok()) return dense.status();
+  parts.dense = *std::move(dense);
   auto source = OpenCheckpoint(path);
   if (!source.ok()) return source.status();
   LoadBoth(
@@ -81,6 +85,7 @@ absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Load(const std::stri
   model->chat_template = *std::move(parts->chat_template);
   model->decoder = *std::move(parts->decoder);
   model->embedding = std::move(parts->embedding);
+  model->dense = std::move(parts->dense);
   if (model->tokenizer->vocabulary_size() > model->config().vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": the tokenizer gives ids up to ",
                                                    model->tokenizer->vocabulary_size() - 1,

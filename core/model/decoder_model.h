@@ -3,12 +3,14 @@
 #ifndef ATTND_CORE_MODEL_DECODER_MODEL_H_
 #define ATTND_CORE_MODEL_DECODER_MODEL_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "core/model/config.h"
 #include "core/model/decoder.h"
+#include "core/model/dense.h"
 #include "core/ops/precision.h"
 #include "core/text/chat_template.h"
 #include "core/text/tokenizer.h"
@@ -21,9 +23,11 @@ struct DecoderModel {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;  // null where the model has none
   std::unique_ptr<Decoder> decoder;
-  EmbeddingConfig embedding;  // without dense modules
+  EmbeddingConfig embedding;
+  DenseModules dense;  // what a pooled embedding goes through
 
   const DecoderConfig& config() const { return decoder->config(); }
+  int64_t weight_bytes() const { return decoder->weight_bytes() + dense.bytes(); }
 
   // Loads a .gguf file, or a Hugging Face folder (config.json, model.safetensors or its parts, tokenizer.json, ...),
   // the linear layers packed in `precision`. modules.json and its kin say how the folder embeds. Errors name the file

@@ -28,9 +28,11 @@ class DenseModules {
   bool empty() const { return layers_.empty(); }
   int64_t bytes() const;  // of packed weights in memory
 
-  // Where not empty: the place for `count` pooled embeddings, [count, inputs of the first module] ...
+  // Where not empty:
+  int outputs() const { return layers_.back().linear.outputs(); }
+  // The place for `count` pooled embeddings, [count, inputs of the first module] ...
   float* Pooled(int count, Workspace& workspace) const;
-  // ... and what becomes of them: [count, config.embedding_size], valid until the next Pooled on `workspace`.
+  // ... and what becomes of them: [count, outputs], valid until the next Pooled on `workspace`.
   const float* Run(WorkTeam::Session& team, int count, Workspace& workspace) const;
 
  private:

@@ -177,20 +177,15 @@ absl::Status ReadDense(const std::string& folder, const std::string& path, Embed
 }  // namespace
 
 absl::StatusOr<bool> ReadModules(const std::string& folder, int hidden_size, ModulesOf of, EmbeddingConfig& config) {
-  const std::string list = folder + "/modules.json";
-  absl::StatusOr<Modules> modules = ReadModuleList(list);
+  absl::StatusOr<Modules> modules = ReadModuleList(folder + "/modules.json");
   if (!modules.ok()) return modules.status();
-  const bool decoder = of == ModulesOf::kDecoder;
-  if (decoder && !modules->listed) return false;
+  if (of == ModulesOf::kDecoder && !modules->listed) return false;
   config.pooling.normalize = modules->normalize;
   absl::StatusOr<JsonObject> pooling = ReadJsonObject(absl::StrCat(folder, "/", modules->pooling_path, "/config.json"));
   if (pooling.ok()) {
     if (absl::Status status = ReadPooling(*pooling, hidden_size, of, config.pooling); !status.ok()) return status;
   } else if (modules->pooling_required || !absl::IsNotFound(pooling.status())) {
     return pooling.status();
-  }
-  if (decoder && !modules->dense_paths.empty()) {
-    return absl::UnimplementedError(absl::StrCat(list, ": Dense is not supported of a decoder"));
   }
   for (const std::string& path : modules->dense_paths) {
     if (absl::Status status = ReadDense(folder, path, config); !status.ok()) return status;

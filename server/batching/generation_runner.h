@@ -19,7 +19,7 @@ class GenerationRunner {
  public:
   // The team outlives the runner.
   GenerationRunner(std::shared_ptr<const DecoderModel> model, WorkTeam& team, const GeneratorOptions& options)
-      : model_(std::move(model)), generator_(*model_->decoder, *model_->tokenizer, team, options) {}
+      : model_(std::move(model)), generator_(*model_->decoder, *model_->tokenizer, team, options, &model_->dense) {}
 
   const DecoderModel& model() const { return *model_; }
   Generator& generator() { return generator_; }

@@ -58,7 +58,7 @@ const Tokenizer& ServedModel::tokenizer() const {
 ModelShape ServedModel::shape() const {
   if (is_decoder()) {
     const DecoderConfig& c = decoder->model().config();
-    return {c.layers, c.heads, c.hidden_size, c.max_tokens, c.vocab_size, decoder->model().decoder->weight_bytes()};
+    return {c.layers, c.heads, c.hidden_size, c.max_tokens, c.vocab_size, decoder->model().weight_bytes()};
   }
   const ModelConfig& c = model->config;
   return {c.layers, c.heads, c.hidden_size, c.max_tokens, c.vocab_size, model->weight_bytes};

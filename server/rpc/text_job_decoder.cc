@@ -1,12 +1,12 @@
 // How a TextJob's sequences go through a decoder: each is a prompt that is read and not answered.
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "core/attention/token_rows.h"
+#include "core/ops/pooling.h"
 #include "server/ops/status.h"
 #include "server/rpc/text_job.h"
 
@@ -22,7 +22,7 @@ class TextJob::Reading : public GenerationListener {
     GenerationRequest request;
     request.prompt = sequence_.encoding.ids;
     request.max_tokens = 0;
-    if (sequence_.embedding != nullptr) request.hidden = sequence_.pooling;
+    if (sequence_.embedding != nullptr) request.embedding = sequence_.pooling;
     if (sequence_.plan == nullptr) return request;
     const ModelShape shape = job_.served().shape();
     request.prompt_attention = sequence_.plan->needed_rows();
@@ -42,7 +42,7 @@ class TextJob::Reading : public GenerationListener {
       status = job_.ticket_.Abandonment(now);
       if (status.ok()) status = absl::UnavailableError("the model is being stopped");
     }
-    if (status.ok()) TakeHidden(summary.hidden);
+    if (status.ok()) TakeEmbedding(summary.embedding);
     if (status.ok() && recorder_.has_value()) {
       auto attention = recorder_->Finish();
       if (attention.ok()) sequence_.attention = *std::move(attention);
@@ -55,13 +55,12 @@ class TextJob::Reading : public GenerationListener {
   }
 
  private:
-  void TakeHidden(const std::vector<float>& hidden) const {
+  void TakeEmbedding(const std::vector<float>& embedding) const {
     if (sequence_.embedding == nullptr) return;
-    double squares = 0;
-    for (const float h : hidden) squares += double{h} * h;
-    const bool normalize = sequence_.normalize.value_or(job_.served().embedding().pooling.normalize) && squares > 0;
-    const float scale = normalize ? static_cast<float>(1 / std::sqrt(squares)) : 1.0f;
-    std::transform(hidden.begin(), hidden.end(), sequence_.embedding, [scale](float h) { return scale * h; });
+    std::copy(embedding.begin(), embedding.end(), sequence_.embedding);
+    if (sequence_.normalize.value_or(job_.served().embedding().pooling.normalize)) {
+      NormalizeL2(static_cast<int>(embedding.size()), sequence_.embedding);
+    }
   }
 
   TextJob& job_;

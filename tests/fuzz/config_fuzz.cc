@@ -24,6 +24,15 @@ void Check(bool holds) {
   if (!holds) std::abort();
 }
 
+// Each takes what the one before gives.
+void CheckDense(const EmbeddingConfig& config, int size) {
+  for (const DenseConfig& dense : config.dense) {
+    Check(dense.inputs == size && dense.outputs >= 1 && dense.outputs <= 16384);
+    size = dense.outputs;
+  }
+  Check(config.embedding_size == size);
+}
+
 // One folder a process, removed at its end.
 class Folder {
  public:
@@ -57,7 +66,10 @@ void Fuzz(std::string_view input) {
     }
   }
   const auto embedding = LoadDecoderEmbedding(folder.path(), 64, 512);
-  Check(!embedding.ok() || (embedding->max_tokens >= 1 && embedding->max_tokens <= 512 && embedding->dense.empty()));
+  if (embedding.ok()) {
+    Check(embedding->max_tokens >= 1 && embedding->max_tokens <= 512);
+    CheckDense(*embedding, 64);
+  }
   auto config = LoadModelConfig(folder.path());
   if (!config.ok()) {
     Check(config.status().message().size() < 4096);
@@ -78,12 +90,7 @@ void Fuzz(std::string_view input) {
   Check(config->layer_norm_eps > 0 && config->layer_norm_eps <= 1);
   Check(config->labels.size() <= 4096 && config->logit_columns() >= 0);
   Check(config->task == Task::kEmbed || config->logit_columns() > 0);
-  int size = config->hidden_size;
-  for (const DenseConfig& dense : config->dense) {
-    Check(dense.inputs == size && dense.outputs >= 1 && dense.outputs <= 16384);
-    size = dense.outputs;
-  }
-  Check(config->embedding_size == size);
+  CheckDense(*config, config->hidden_size);
   Check(config->default_prompt_name.empty() || config->prompts.contains(config->default_prompt_name));
   if (config->model_type != "modernbert") return;
   Check(config->modernbert.local_layers.size() == static_cast<size_t>(config->layers));

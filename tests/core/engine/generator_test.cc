@@ -164,16 +164,16 @@ TEST_P(RequestTest, ScoringAndEmbeddingReadThePromptOnly) {
   const std::vector<int32_t> ids = cases.Ints(2, "ids");
   const int width = decoder->config().hidden_size;
   const std::vector<float> hidden = cases.Floats(2, "hidden");
-  GenerationRequest request{.prompt = ids, .max_tokens = 0, .prompt_logprobs = true, .hidden = HiddenPooling::kLast};
+  GenerationRequest request{.prompt = ids, .max_tokens = 0, .prompt_logprobs = true, .embedding = HiddenPooling::kLast};
   const auto last = Finish(generator, request);
   EXPECT_EQ(last->summary.reason, FinishReason::kLength);
   EXPECT_TRUE(last->tokens.empty());
   EXPECT_EQ(last->summary.prompt_logprobs.size(), ids.size() - 1);
-  EXPECT_LT(golden::LargestDifference(last->summary.hidden, {hidden.end() - width, hidden.end()}), 3e-4);
-  request.hidden = HiddenPooling::kMean;
+  EXPECT_LT(golden::LargestDifference(last->summary.embedding, {hidden.end() - width, hidden.end()}), 3e-4);
+  request.embedding = HiddenPooling::kMean;
   std::vector<float> mean(width, 0.0f);
   for (size_t i = 0; i < hidden.size(); ++i) mean[i % width] += hidden[i] / static_cast<float>(ids.size());
-  EXPECT_LT(golden::LargestDifference(Finish(generator, request)->summary.hidden, mean), 3e-4);
+  EXPECT_LT(golden::LargestDifference(Finish(generator, request)->summary.embedding, mean), 3e-4);
 }
 
 TEST_P(RequestTest, StopsAtEndTokensIdsAndStrings) {

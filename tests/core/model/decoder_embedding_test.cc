@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "core/model/config.h"
 #include "core/model/decoder_model.h"
+#include "tests/golden/dense_module.h"
 #include "tests/temp_files.h"
 
 namespace attnd {
@@ -16,6 +17,11 @@ constexpr char kModules[] = R"([
   {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
   {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
   {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}])";
+
+constexpr char kModulesWithDense[] = R"([
+  {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+  {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+  {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}])";
 
 class DecoderEmbeddingTest : public testing::Test {
  protected:
@@ -75,8 +81,21 @@ TEST_F(DecoderEmbeddingTest, WhatCannotBeIsRefused) {
   ExpectFault(absl::StatusCode::kInvalidArgument, "is 97, the model's is 96");
   Write("1_Pooling/config.json", R"({"pooling_mode": "lasttoken"})");
   EXPECT_TRUE(Load().ok());
-  Write("modules.json", R"([{"type": "a.Pooling", "path": "1_Pooling"}, {"type": "a.Dense", "path": "2_Dense"}])");
-  ExpectFault(absl::StatusCode::kUnimplemented, "Dense is not supported of a decoder");
+}
+
+TEST_F(DecoderEmbeddingTest, DenseModules) {
+  Write("modules.json", kModulesWithDense);
+  Write("1_Pooling/config.json", R"({"pooling_mode": "mean"})");
+  ExpectFault(absl::StatusCode::kNotFound, "2_Dense/config.json");
+  Write("2_Dense/config.json", R"({"in_features": 64, "out_features": 40})");
+  ExpectFault(absl::StatusCode::kInvalidArgument, "in_features is 64, the embedding before it has 96 numbers");
+  Write("2_Dense/config.json", R"({"in_features": 96, "out_features": 40})");
+  const auto config = Load();
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->dense.size(), 1u);
+  EXPECT_EQ(config->dense[0].path, "2_Dense");
+  EXPECT_EQ(config->dense[0].activation, Activation::kTanh);
+  EXPECT_EQ(config->embedding_size, 40);
 }
 
 TEST_F(DecoderEmbeddingTest, DecodersAreLoadedWithIt) {
@@ -90,6 +109,21 @@ TEST_F(DecoderEmbeddingTest, DecodersAreLoadedWithIt) {
   Write("sentence_bert_config.json", R"({"do_lower_case": true})");
   model = DecoderModel::Load(folder_.path());
   EXPECT_TRUE(absl::StrContains(model.status().message(), "does not lower-case")) << model.status();
+}
+
+TEST_F(DecoderEmbeddingTest, DenseWeightsAreLoadedWithIt) {
+  folder_.LinkFilesOf(ATTND_SOURCE_DIR "/tests/golden/qwen3");
+  Write("modules.json", kModulesWithDense);
+  Write("1_Pooling/config.json", R"({"pooling_mode": "lasttoken"})");
+  Write("2_Dense/config.json", R"({"in_features": 96, "out_features": 40})");
+  auto model = DecoderModel::Load(folder_.path());
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(absl::StrContains(model.status().message(), "2_Dense/model.safetensors")) << model.status();
+  golden::DenseModule(96, 40, /*tanh=*/true, 1).Write(folder_ / "2_Dense");
+  model = DecoderModel::Load(folder_.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->dense.outputs(), 40);
+  EXPECT_GT((*model)->weight_bytes(), (*model)->decoder->weight_bytes());
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/ops/pooling.h"
+#include "tests/golden/dense_module.h"
 #include "tests/server/rpc/fixture.h"
 #include "tests/temp_files.h"
 
@@ -38,7 +40,7 @@ class EmbedDecoderTest : public ServerTest {
     EXPECT_TRUE(status.ok()) << status.error_message();
     std::vector<float> vector(response.vectors().size() / sizeof(float));
     std::memcpy(vector.data(), response.vectors().data(), response.vectors().size());
-    EXPECT_EQ(vector.size(), 96u);
+    EXPECT_EQ(vector.size(), response.dimensions());
     return vector;
   }
   static v1::EmbedRequest Request(const std::string& model, const std::string& text) {
@@ -81,6 +83,33 @@ TEST_F(EmbedDecoderTest, LastToken) {
   ExpectNear(Vector(request), Expected(text, v1::POOLING_LAST, true));
   request.set_pooling(v1::POOLING_MEAN);
   ExpectNear(Vector(request), Expected(text, v1::POOLING_MEAN, true));
+}
+
+TEST_F(EmbedDecoderTest, DenseModulesComeBeforeNormalize) {
+  const golden::DenseModule dense(96, 40, /*tanh=*/true, 3);
+  dense.Write(folder_ / "2_Dense");
+  Write("modules.json", R"([{"type": "sentence_transformers.models.Transformer", "path": ""},
+                            {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
+                            {"type": "sentence_transformers.models.Dense", "path": "2_Dense"},
+                            {"type": "sentence_transformers.models.Normalize", "path": "3_Normalize"}])");
+  StartWith("pooling_mode_mean_tokens");
+  const std::string text = golden_.Text(1);
+  for (const v1::Pooling pooling : {v1::POOLING_MEAN, v1::POOLING_LAST}) {
+    v1::EmbedRequest request = Request("st", text);
+    if (pooling != v1::POOLING_MEAN) request.set_pooling(pooling);
+    std::vector<float> expected = dense.Of(Expected(text, pooling, false));
+    request.set_normalize(false);
+    ExpectNear(Vector(request), expected);
+    NormalizeL2(static_cast<int>(expected.size()), expected.data());
+    request.clear_normalize();
+    ExpectNear(Vector(request), expected);
+  }
+  grpc::ClientContext context;
+  v1::GetModelRequest request;
+  request.set_model("st");
+  v1::ModelInfo info;
+  ASSERT_TRUE(stub_->GetModel(&context, request, &info).ok());
+  EXPECT_EQ(info.dimensions(), 40);
 }
 
 TEST_F(EmbedDecoderTest, PromptsGoBeforeTheText) {
