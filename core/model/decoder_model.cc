@@ -39,7 +39,9 @@ absl::StatusOr<Parts> LoadGguf(const std::string& path, Precision precision) {
   Parts parts;
   parts.config = LoadGgufConfig(**file);
   if (!parts.config.ok()) return parts.config.status();
-  parts.embedding = DefaultDecoderEmbedding(parts.config->hidden_size, parts.config->max_tokens);
+  auto embedding = LoadGgufEmbedding(**file, *parts.config);
+  if (!embedding.ok()) return embedding.status();
+  parts.embedding = *std::move(embedding);
   LoadBoth(
       [&] {
         parts.tokenizer = LoadGgufTokenizer(**file);

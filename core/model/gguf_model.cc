@@ -16,6 +16,9 @@ namespace {
 
 constexpr int64_t kSizeMax = 1 << 20;
 
+// As GGUF numbers them.
+enum class GgufPooling { kNone, kMean, kCls, kLast, kRank };
+
 // GGUF's names of architectures, and ours of their families.
 constexpr std::pair<const char*, const char*> kArchitectures[] = {
     {"llama", "llama"}, {"gpt2", "gpt2"},          {"qwen2", "qwen2"},      {"qwen3", "qwen3"},
@@ -147,6 +150,23 @@ absl::StatusOr<DecoderConfig> LoadGgufConfig(const GgufFile& file) {
     if (config->rope.scaling.factor <= 1) config->rope.scaling.attention_factor = 1;
     break;
   }
+  return config;
+}
+
+absl::StatusOr<EmbeddingConfig> LoadGgufEmbedding(const GgufFile& file, const DecoderConfig& decoder) {
+  EmbeddingConfig config = DefaultDecoderEmbedding(decoder.hidden_size, decoder.max_tokens);
+  const GgufMetadata& metadata = file.metadata();
+  std::string architecture;
+  auto pooling = GgufPooling::kNone;
+  absl::Status status = Store(metadata.String("general.architecture", ""), architecture);
+  const std::string key = architecture + ".pooling_type";
+  status.Update(Store(metadata.Int(key, 0, 4, 0), pooling));
+  if (!status.ok()) return status;
+  if (pooling == GgufPooling::kCls || pooling == GgufPooling::kRank) {
+    return metadata.Fault(key, absl::StrCat("is ", pooling == GgufPooling::kCls ? "2 (cls)" : "4 (rank)",
+                                            ", must be 0 (none), 1 (mean) or 3 (last) of a decoder"));
+  }
+  if (pooling == GgufPooling::kMean) config.pooling = {.mode = PoolingMode::kMean};
   return config;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -60,8 +61,8 @@ inline void PermuteHeads(int heads, int64_t inputs, std::vector<float>& weight) 
   }
 }
 
-// The GGUF bytes of the golden folder `name`.
-inline std::string ToGguf(const std::string& name) {
+// The GGUF bytes of the golden folder `name`; `more` adds to their metadata.
+inline std::string ToGguf(const std::string& name, const std::function<void(GgufBuilder&)>& more = nullptr) {
   const DecoderConfig config = LoadDecoderConfig(Folder(name)).value();
   static const std::map<std::string, std::string> kArchitectures = {{"gemma3_text", "gemma3"}, {"gpt_neox", "gptneox"}};
   const auto found = kArchitectures.find(config.model_type);
@@ -90,6 +91,7 @@ inline std::string ToGguf(const std::string& name) {
   builder.Add("tokenizer.ggml.tokens", 9, tokens);
   builder.AddText("tokenizer.ggml.model", "gpt2");
   builder.AddInt("tokenizer.ggml.eos_token_id", 0);
+  if (more) more(builder);
 
   // Longest names first: "input_layernorm" before "norm".
   static const std::vector<std::pair<std::string, std::string>> kNames = {

@@ -8,6 +8,7 @@
 #include "core/model/config.h"
 #include "core/model/decoder_model.h"
 #include "tests/golden/dense_module.h"
+#include "tests/golden/gguf_builder.h"
 #include "tests/temp_files.h"
 
 namespace attnd {
@@ -109,6 +110,25 @@ TEST_F(DecoderEmbeddingTest, DecodersAreLoadedWithIt) {
   Write("sentence_bert_config.json", R"({"do_lower_case": true})");
   model = DecoderModel::Load(folder_.path());
   EXPECT_TRUE(absl::StrContains(model.status().message(), "does not lower-case")) << model.status();
+}
+
+TEST_F(DecoderEmbeddingTest, GgufFilesSayItByTheirPoolingType) {
+  const auto load = [&](uint32_t pooling) {
+    Write("x.gguf", golden::ToGguf("qwen3", [&](golden::GgufBuilder& builder) {
+            builder.AddText("tokenizer.ggml.pre", "qwen2");
+            builder.AddInt("qwen3.pooling_type", pooling);
+          }));
+    return DecoderModel::Load(folder_ / "x.gguf");
+  };
+  auto model = load(1);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_FALSE((*model)->embedding.pooling.last_token);
+  EXPECT_EQ((*model)->embedding.embedding_size, 96);
+  EXPECT_TRUE((*model)->dense.empty());
+  model = load(4);
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(model.status().message(), "x.gguf: 'qwen3.pooling_type' is 4 (rank)"))
+      << model.status();
 }
 
 TEST_F(DecoderEmbeddingTest, DenseWeightsAreLoadedWithIt) {

@@ -89,6 +89,35 @@ TEST(GgufConfigTest, FaultsAreNamed) {
   EXPECT_THAT(with_tokens(4, 4), HasSubstr("RoPE over 1 of 1 elements"));
 }
 
+TEST(GgufConfigTest, PoolingTypes) {
+  const auto load = [](int pooling) -> absl::StatusOr<EmbeddingConfig> {
+    const std::string bytes = Small([&](auto& b) {
+      b.AddText("general.architecture", "qwen3");
+      if (pooling >= 0) b.AddInt("qwen3.pooling_type", pooling);
+    });
+    DecoderConfig decoder;
+    decoder.hidden_size = 96;
+    decoder.max_tokens = 512;
+    return LoadGgufEmbedding(**Parse(bytes), decoder);
+  };
+  for (const int as_last : {-1, 0, 3}) {
+    const auto config = load(as_last);
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_TRUE(config->pooling.last_token) << as_last;
+    EXPECT_FALSE(config->pooling.normalize);
+    EXPECT_EQ(config->embedding_size, 96);
+    EXPECT_EQ(config->max_tokens, 512);
+  }
+  const auto mean = load(1);
+  ASSERT_TRUE(mean.ok()) << mean.status();
+  EXPECT_FALSE(mean->pooling.last_token);
+  EXPECT_EQ(mean->pooling.mode, PoolingMode::kMean);
+  EXPECT_EQ(load(2).status().message(),
+            "x.gguf: 'qwen3.pooling_type' is 2 (cls), must be 0 (none), 1 (mean) or 3 (last) of a decoder");
+  EXPECT_THAT(load(4).status().message(), HasSubstr("is 4 (rank), must be"));
+  EXPECT_THAT(load(5).status().message(), HasSubstr("'qwen3.pooling_type' is 5, must be from 0 to 4"));
+}
+
 TEST(GgufConfigTest, MissingTensorsAreNamed) {
   const std::string whole = golden::ToGguf("llama");
   auto file = Parse(whole);
