@@ -83,6 +83,9 @@ absl::Status RefuseUnsupported(const JsonObject& file) {
     if (!value.ok()) return value.status();
     if (*value) return absl::UnimplementedError(absl::StrCat(file.name(), ": ", key, " is not supported"));
   }
+  absl::StatusOr<bool> causal = file.Bool("is_causal", true);
+  if (!causal.ok()) return causal.status();
+  if (!*causal) return absl::UnimplementedError(absl::StrCat(file.name(), ": is_causal false is not supported"));
   for (const char* key :
        {"attn_logit_softcapping", "final_logit_softcapping", "num_local_experts", "quantization_config"}) {
     if (file.Has(key)) return absl::UnimplementedError(absl::StrCat(file.name(), ": ", key, " is not supported"));

@@ -107,6 +107,12 @@ absl::StatusOr<DecoderConfig> GgufDecoderConfig(const GgufMetadata& metadata) {
   const std::string at = architecture + ".";
   c.tied = c.transposed = c.qkv_interleaved = c.norm_plus_one = false;  // the converter did away with these
   if (status = ReadSizes(metadata, at, c); !status.ok()) return status;
+  bool causal = true;
+  status.Update(Store(metadata.Bool(at + "attention.causal", true), causal));
+  if (!causal) {
+    return absl::UnimplementedError(
+        absl::StrCat(metadata.source(), ": ", QuotedName(at + "attention.causal"), " false is not supported"));
+  }
   status.Update(ReadWindows(metadata, at, c));
   auto tokens = metadata.Strings("tokenizer.ggml.tokens");
   if (!tokens.ok()) return tokens.status();

@@ -131,6 +131,16 @@ TEST_F(DecoderEmbeddingTest, GgufFilesSayItByTheirPoolingType) {
       << model.status();
 }
 
+// Some embedding models let every token see all: a causal pass would give other vectors, and nobody would know.
+TEST_F(DecoderEmbeddingTest, WhatIsNotCausalIsRefused) {
+  for (const char* key : {"\"is_causal\": false", "\"use_bidirectional_attention\": true"}) {
+    Write("config.json", std::string(R"({"model_type": "qwen3", )") + key + "}");
+    const auto model = DecoderModel::Load(folder_.path());
+    EXPECT_EQ(model.status().code(), absl::StatusCode::kUnimplemented);
+    EXPECT_TRUE(absl::StrContains(model.status().message(), "not supported")) << model.status();
+  }
+}
+
 TEST_F(DecoderEmbeddingTest, DenseWeightsAreLoadedWithIt) {
   folder_.LinkFilesOf(ATTND_SOURCE_DIR "/tests/golden/qwen3");
   Write("modules.json", kModulesWithDense);

@@ -85,6 +85,11 @@ TEST(GgufConfigTest, FaultsAreNamed) {
     });
   };
   EXPECT_EQ(with_tokens(2, 2), "");
+  EXPECT_THAT(message([&](auto& b) {
+                complete(b, 2, 2);
+                b.Add("llama.attention.causal", 7, golden::GgufBuilder::Raw(false));
+              }),
+              HasSubstr("x.gguf: 'llama.attention.causal' false is not supported"));
   EXPECT_THAT(with_tokens(2, 3), HasSubstr("3 key heads do not divide 2 heads"));
   EXPECT_THAT(with_tokens(4, 4), HasSubstr("RoPE over 1 of 1 elements"));
 }
