@@ -73,7 +73,7 @@ class Reader {
   // After a fault the matrix is empty, and so is what is packed of it.
   Linear Pack(const Matrix& matrix, int outputs, int inputs) const {
     if (!status_.ok()) return Linear({}, {}, 0, inputs);
-    return Linear(matrix.weight, matrix.bias, outputs, inputs, precision_, kDecoderGroupInputs);
+    return Linear(matrix.weight, matrix.bias, outputs, inputs, precision_, kDecoderGroupInputs, /*compact=*/true);
   }
 
   DecoderNorm ReadNorm(const char* name, int layer, int columns) {
@@ -182,7 +182,7 @@ DecoderLayer Reader::ReadLayer(int layer) {
 Linear Reader::ReadHead(const std::vector<float>& embedding) {
   const DecoderConfig& c = config_;
   if (c.tied || !Has(names_.head, 0)) {
-    return Linear(embedding, {}, c.vocab_size, c.hidden_size, precision_, kDecoderGroupInputs);
+    return Linear(embedding, {}, c.vocab_size, c.hidden_size, precision_, kDecoderGroupInputs, /*compact=*/true);
   }
   return ReadLinear(names_.head, 0, c.vocab_size, c.hidden_size);
 }

@@ -196,12 +196,39 @@ void RunRows(int rows, const Pass& pass, std::integer_sequence<int, kRows...>) {
 // Of a block.
 int Columns() { return kVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())); }
 
-// A chunk of bf16 as f32.
-void Widen(const std::byte* chunk, int64_t count, float* wide) {
+template <class Type>
+int StepBytes() {
+  if constexpr (hwy::IsSame<Type, ScaledBytes>()) {
+    return Type::StepBytes(Columns());
+  } else {
+    return Columns() * Type::kStep * Type::kWeightBytes;
+  }
+}
+
+// A chunk of some steps of k as f32.
+void Widen(Floats<hwy::bfloat16_t>, const std::byte* chunk, int steps, float* HWY_RESTRICT wide) {
+  const hn::ScalableTag<float> d;
+  const int lanes = static_cast<int>(hn::Lanes(d)), count = steps * Columns();
+  const auto* HWY_RESTRICT from = reinterpret_cast<const hwy::bfloat16_t*>(chunk);
+  for (int i = 0; i < count; i += lanes) hn::Store(LoadFloats(d, from + i), d, wide + i);
+}
+
+void Widen(ScaledBytes, const std::byte* chunk, int steps, float* HWY_RESTRICT wide) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto* HWY_RESTRICT from = reinterpret_cast<const hwy::bfloat16_t*>(chunk);
-  for (int64_t i = 0; i < count; i += lanes) hn::Store(LoadFloats(d, from + i), d, wide + i);
+  for (int s = 0; s < steps; s += kScaledInputs) {
+    const auto* scales = reinterpret_cast<const float*>(chunk);
+    const auto first = hn::LoadU(d, scales), second = hn::LoadU(d, scales + lanes);
+    const auto last = hn::LoadU(d, scales + (kVectors - 1) * lanes);
+    chunk += kVectors * lanes * sizeof(float);
+    for (int i = 0; i < kScaledInputs; ++i, chunk += kVectors * lanes, wide += kVectors * lanes) {
+      hn::Store(hn::Mul(ScaledBytes::Load(d, chunk), first), d, wide);
+      hn::Store(hn::Mul(ScaledBytes::Load(d, chunk + lanes), second), d, wide + lanes);
+      if constexpr (kVectors == 3) {
+        hn::Store(hn::Mul(ScaledBytes::Load(d, chunk + 2 * lanes), last), d, wide + 2 * lanes);
+      }
+    }
+  }
 }
 
 // Chunk after chunk of k, all rows over each. `scales`: null where sums are floats. The weights are of Type, and may be
@@ -209,16 +236,16 @@ void Widen(const std::byte* chunk, int64_t count, float* wide) {
 template <class Type, class Kernel>
 void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const GroupScales* scales, float* c,
                     int64_t stride) {
-  const int step_bytes = Columns() * Type::kStep * Type::kWeightBytes;  // of weights
+  const int step_bytes = StepBytes<Type>();  // of weights
   const int passes = hwy::DivCeil(rows.count, kRowsMax);
   const int groups = scales == nullptr ? 1 : scales->groups;
   const int group_steps = weights.k / Type::kStep;
   // A group's sums are scaled when it is complete.
   using Multiplied = typename Kernel::Multiplied;
-  constexpr bool kWidened = Multiplied::kWeightBytes > Type::kWeightBytes;
+  constexpr bool kWidened = !hwy::IsSame<Multiplied, Type>();
   // On the stack, for thread_local memory is part of every thread's: civetweb's have 100 KB in all.
   alignas(64) float wide[kWidened ? kChunkBytes / sizeof(float) : 1];
-  const int multiplied_bytes = Columns() * Multiplied::kStep * Multiplied::kWeightBytes;  // of a step
+  const int multiplied_bytes = StepBytes<Multiplied>();
   const int chunk_steps = scales == nullptr ? kChunkBytes / multiplied_bytes / kUnrolled * kUnrolled : group_steps;
   for (int g = 0; g < groups; ++g) {
     for (int begin = 0; begin < group_steps; begin += chunk_steps) {
@@ -227,7 +254,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const Gr
       const std::byte* b = weights.first + offset * step_bytes;
       const std::byte* multiplied = b;
       if constexpr (kWidened) {
-        Widen(b, int64_t{steps} * Columns(), wide);
+        Widen(Type(), b, steps, wide);
         multiplied = reinterpret_cast<const std::byte*>(wide);
       }
       // As many bytes as the chunk has, if there are passes for them.
@@ -264,6 +291,8 @@ void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights&
   using Bf16 = Floats<hwy::bfloat16_t>;
   if (data == UkernelData::kF32) {
     MultiplyChunks<F32, ToFloats<F32>>(rows, weights, nullptr, c, stride);
+  } else if (data == UkernelData::kF32S8) {
+    MultiplyChunks<ScaledBytes, ToFloats<F32>>(rows, weights, nullptr, c, stride);
   } else if (rows.count < kWidenedRows) {
     MultiplyChunks<Bf16, ToFloats<Bf16>>(rows, weights, nullptr, c, stride);
   } else {
@@ -309,6 +338,8 @@ bool HasBlockKernel(UkernelData data, int columns, int k) {
     case UkernelData::kF32:
     case UkernelData::kF32Bf16:
       return true;
+    case UkernelData::kF32S8:
+      return k % kScaledInputs == 0;
     case UkernelData::kU8S8:
       return GetCpuPath() == CpuPath::kAvx512 && CpuHasVnni();
     case UkernelData::kBf16:

@@ -18,7 +18,8 @@ struct BlockRows {
   int count;               // 1 to UkernelTable::kMaxRows
 };
 
-// A block as UkernelShape::data lays out B: [k / interleave, BlockKernelColumns(), interleave].
+// A block as UkernelShape::data lays out B: [k / interleave, BlockKernelColumns(), interleave]; of kF32S8, for every
+// kScaledInputs of k the f32 scales of the columns and then [kScaledInputs, BlockKernelColumns()].
 struct BlockWeights {
   const std::byte* first;
   int k;
@@ -37,7 +38,7 @@ bool HasF16Kernel();
 // Whether this CPU multiplies such blocks faster here than by oneDNN: Intel's, as measured (docs/performance.md).
 bool HasBlockKernel(UkernelData data, int columns, int k);
 
-// c = a B of f32 by f32 or bf16, summed in the order of k.
+// c = a B of f32 by f32, bf16 or s8 with scales, summed in the order of k.
 void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,
                         float* c /* [rows, stride] */, int64_t stride);
 

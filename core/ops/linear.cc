@@ -48,10 +48,10 @@ struct Linear::Strip {
 };
 
 Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs,
-               Precision precision, int group_inputs)
+               Precision precision, int group_inputs, bool compact)
     : inputs_(inputs),
       outputs_(outputs),
-      weights_(weight, outputs, inputs, precision, group_inputs),
+      weights_(weight, outputs, inputs, precision, group_inputs, compact),
       bias_(outputs, 0.0f),
       gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns),
       block_kernel_(HasBlockKernel(weights_.data(), weights_.block(), weights_.group())) {
@@ -63,7 +63,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
                            .ldb = weights_.block(),
                            .ldc = sums_apart ? weights_.block() : kStripColumns,
                            .data = weights_.data()};
-  if (weights_.data() == UkernelData::kF16) return;  // no ukernel has it
+  if (weights_.data() == UkernelData::kF16 || weights_.data() == UkernelData::kF32S8) return;  // no ukernel has them
   whole_ = GetUkernelTable(shape);
   UkernelShape last = shape;
   last.n = outputs - (weights_.blocks() - 1) * weights_.block();
@@ -80,7 +80,7 @@ void Linear::Reserve(int rows, LinearRows& x) const {
 
 Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows) const {
   const UkernelData data = weights_.data();
-  if (data == UkernelData::kF32 || data == UkernelData::kF32Bf16) {
+  if (weights_.floats()) {
     return {.data = x, .row_bytes = weights_.row_bytes(), .rows = rows};
   }
   const int width = weights_.padded_inputs();

@@ -47,9 +47,9 @@ class Linear {
   static constexpr int kPaddingRows = 8;
 
   // `weight` is [outputs, inputs] row-major, as checkpoints store it; `bias` is [outputs], or empty for none.
-  // x and y are f32 in every precision. `group_inputs`: of PackedWeights.
+  // x and y are f32 in every precision. `group_inputs` and `compact`: of PackedWeights.
   Linear(absl::Span<const float> weight, absl::Span<const float> bias, int outputs, int inputs,
-         Precision precision = Precision::kF32, int group_inputs = DefaultGroupInputs());
+         Precision precision = Precision::kF32, int group_inputs = DefaultGroupInputs(), bool compact = false);
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }

@@ -12,11 +12,13 @@ namespace attnd {
 // Blocks [block, block + count) of columns, side by side. `first`: of the tiles that read them.
 void Linear::Multiply(const Input& input, int row, int rows, int block, int count, bool first, int32_t* sums,
                       float* product, int64_t stride) const {
-  const bool f16 = weights_.data() == UkernelData::kF16;  // products have room for a whole block
+  const bool f16 = weights_.data() == UkernelData::kF16;
+  // By the block kernel alone, which narrow blocks are whole to: products have room for one.
+  const bool own = f16 || weights_.data() == UkernelData::kF32S8;
   const int at_once = rows == 1 ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     const bool whole = (block + 1) * weights_.block() <= outputs_;
-    if (rows > 1 && (whole || f16) && block_kernel_) {
+    if (rows > 1 && (whole || own) && block_kernel_) {
       MultiplyWhole(input, row, rows, block, first, product, stride);
     } else if (f16) {
       MultiplyF16Row(input, row, block, at_once, product);

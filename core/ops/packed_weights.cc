@@ -12,9 +12,29 @@
 namespace attnd {
 namespace {
 
-UkernelData DataOf(Precision precision) {
+int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }
+
+bool AreScaledBytes(absl::Span<const float> weight) {
+  int8_t levels[kScaledInputs];
+  float scale;
+  for (size_t i = 0; i < weight.size(); i += kScaledInputs) {
+    if (!FindScaledBytes(weight.data() + i, levels, &scale)) return false;
+  }
+  return true;
+}
+
+bool AreBf16(absl::Span<const float> weight) {
+  return std::all_of(weight.begin(), weight.end(), [](float w) { return (std::bit_cast<uint32_t>(w) & 0xffff) == 0; });
+}
+
+UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inputs, bool compact) {
   switch (precision) {
     case Precision::kF32:
+      if (!compact) break;
+      if (HasBlockKernel(UkernelData::kF32S8, BlockColumns(), inputs) && AreScaledBytes(weight)) {
+        return UkernelData::kF32S8;
+      }
+      if (UkernelBackend(UkernelData::kF32Bf16) == "brgemm" && AreBf16(weight)) return UkernelData::kF32Bf16;
       break;
     case Precision::kBf16:
       return CpuHasFastBf16() ? UkernelData::kBf16 : HasF16Kernel() ? UkernelData::kF16 : UkernelData::kF32Bf16;
@@ -24,7 +44,21 @@ UkernelData DataOf(Precision precision) {
   return UkernelData::kF32;
 }
 
-int WeightBytes(UkernelData data) { return data == UkernelData::kF32 ? 4 : data == UkernelData::kU8S8 ? 1 : 2; }
+int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {
+  switch (data) {
+    case UkernelData::kF32:
+      return inputs * columns * 4;
+    case UkernelData::kF32S8:
+      return inputs * columns + inputs / kScaledInputs * columns * int64_t{sizeof(float)};
+    case UkernelData::kU8S8:
+      return inputs * columns;
+    case UkernelData::kBf16:
+    case UkernelData::kF32Bf16:
+    case UkernelData::kF16:
+      break;
+  }
+  return inputs * columns * 2;
+}
 
 // Groups of inputs, and inputs of a group.
 int GroupsOf(UkernelData data, int inputs, int group_inputs) {
@@ -34,8 +68,6 @@ int GroupsOf(UkernelData data, int inputs, int group_inputs) {
 int GroupSteps(UkernelData data) {
   return UkernelInterleave(data) * (data == UkernelData::kF16 ? kBlockKernelSteps : 1);
 }
-
-int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }
 
 constexpr float kLevels = 127;
 constexpr int kPackedInputs = 16;  // at once
@@ -60,15 +92,15 @@ float LargestPair(absl::Span<const float> row) {
 int DefaultGroupInputs() { return CpuHasVnni() ? 192 : 384; }
 
 PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
-                             int group_inputs)
+                             int group_inputs, bool compact)
     : outputs_(outputs),
       inputs_(inputs),
-      data_(DataOf(precision)),
+      data_(DataOf(precision, weight, inputs, compact)),
       block_(BlockColumns()),
       blocks_((outputs + block_ - 1) / block_),
       groups_(GroupsOf(data_, inputs, group_inputs)),
       group_(RoundUp((inputs + groups_ - 1) / groups_, GroupSteps(data_))),
-      block_bytes_(int64_t{groups_} * group_ * block_ * WeightBytes(data_)),
+      block_bytes_(BlockBytes(data_, int64_t{groups_} * group_, block_)),
       packed_(AllocateWeights(static_cast<size_t>(blocks_ * block_bytes_))) {
   switch (data_) {
     case UkernelData::kF32:
@@ -84,6 +116,9 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       break;
     case UkernelData::kF16:
       PackF16(weight);
+      break;
+    case UkernelData::kF32S8:
+      PackScaledBytes(weight);
       break;
   }
 }
@@ -138,6 +173,20 @@ void PackedWeights::PackF16(absl::Span<const float> weight) {
   });
 }
 
+void PackedWeights::PackScaledBytes(absl::Span<const float> weight) {
+  std::fill_n(packed_.get(), blocks_ * block_bytes_, std::byte{0});
+  const int64_t part = BlockBytes(data_, kScaledInputs, block_);
+  for (int n = 0; n < outputs_; ++n) {
+    std::byte* to = packed_.get() + n / block_ * block_bytes_;
+    for (int k = 0; k < inputs_; k += kScaledInputs, to += part) {
+      int8_t levels[kScaledInputs];
+      FindScaledBytes(weight.data() + int64_t{n} * inputs_ + k, levels, reinterpret_cast<float*>(to) + n % block_);
+      auto* column = reinterpret_cast<int8_t*>(to + block_ * sizeof(float)) + n % block_;
+      for (int i = 0; i < kScaledInputs; ++i) column[i * block_] = levels[i];
+    }
+  }
+}
+
 void PackedWeights::Quantize(absl::Span<const float> weight) {
   scales_.resize(int64_t{groups_} * outputs_);
   sums_.resize(int64_t{groups_} * outputs_);
@@ -161,8 +210,7 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
 }
 
 int64_t PackedWeights::row_bytes() const {
-  const bool f32 = data_ == UkernelData::kF32 || data_ == UkernelData::kF32Bf16;
-  return int64_t{padded_inputs()} * (f32 ? 4 : data_ == UkernelData::kU8S8 ? 1 : 2);
+  return int64_t{padded_inputs()} * (floats() ? 4 : data_ == UkernelData::kU8S8 ? 1 : 2);
 }
 
 int64_t PackedWeights::bytes() const {

@@ -23,9 +23,11 @@ constexpr int kDecoderGroupInputs = 192;
 // and columns beyond the weights are 0. Immutable after construction.
 class PackedWeights {
  public:
-  // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8.
+  // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8. `compact`: f32 weights
+  // that are bf16 all, or bytes with scales, are kept as that. It changes no weight, and makes single rows faster, for
+  // they wait for memory; many rows pay a few per cent, for they are multiplied as f32.
   PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
-                int group_inputs = DefaultGroupInputs());
+                int group_inputs = DefaultGroupInputs(), bool compact = false);
 
   UkernelData data() const { return data_; }
   int block() const { return block_; }  // columns of a block, as measured best for the type and CPU
@@ -38,6 +40,10 @@ class PackedWeights {
   int64_t row_bytes() const;  // of one row of activations as the kernel reads it
   const std::byte* Block(int b, int g = 0) const {
     return packed_.get() + b * block_bytes_ + g * (block_bytes_ / groups_);
+  }
+  // Activations are multiplied as they are.
+  bool floats() const {
+    return data_ == UkernelData::kF32 || data_ == UkernelData::kF32Bf16 || data_ == UkernelData::kF32S8;
   }
   bool scaled() const { return data_ == UkernelData::kU8S8 || data_ == UkernelData::kF16; }
   // [outputs] of kU8S8 and kF16, for the inputs of group g: w ~ scale * weight. May be read to the end of a block.
@@ -54,6 +60,7 @@ class PackedWeights {
   void Pack(absl::Span<const float> weight, const Convert& convert);
   absl::Span<const float> Row(absl::Span<const float> weight, int output, int group) const;
   void Quantize(absl::Span<const float> weight);
+  void PackScaledBytes(absl::Span<const float> weight);
   void PackF16(absl::Span<const float> weight);
 
   const int outputs_, inputs_;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/ops/quantize.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -103,6 +104,22 @@ HWY_INLINE auto LoadFloats(D d, const hwy::bfloat16_t* from) {
   namespace hn = hwy::HWY_NAMESPACE;
   return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, D>(), from));
 }
+
+// f32 by s8 that are made f32 before: [k / kScaledInputs] of the scales of a block's columns, then kScaledInputs by
+// them.
+struct ScaledBytes {
+  using Sum = float;
+  static constexpr int kStep = 1, kActivationBytes = 4;
+  static constexpr int StepBytes(int columns) {  // of weights, scales included
+    return columns + columns * static_cast<int>(sizeof(float)) / kScaledInputs;
+  }
+  template <class D>
+  static HWY_INLINE auto Load(D d, const std::byte* weights) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    const auto bytes = hn::LoadU(hn::Rebind<int8_t, D>(), reinterpret_cast<const int8_t*>(weights));
+    return hn::ConvertTo(d, hn::PromoteTo(hn::RebindToSigned<D>(), bytes));
+  }
+};
 
 // f32 by f32 or bf16.
 template <typename T>

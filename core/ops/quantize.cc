@@ -36,6 +36,27 @@ void S8Values(const float* HWY_RESTRICT x, int count, float by, int8_t* HWY_REST
   if (c < count) hn::StoreN(levels(hn::LoadN(d, x + c, count - c)), d8, y + c, count - c);
 }
 
+bool Find(const float* HWY_RESTRICT x, int8_t* HWY_RESTRICT q, float& scale) {
+  const hn::CappedTag<float, kScaledInputs> d;
+  const hn::Rebind<int8_t, decltype(d)> d8;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const float largest = LargestOf(x, kScaledInputs);
+  // The largest of a block has this magnitude: in Q8_0, Q4_0 and Q5_0.
+  for (const int level : {127, 8, 16}) {
+    scale = largest / static_cast<float>(level);
+    const auto factor = hn::Set(d, scale), inverse = hn::Set(d, largest > 0 ? static_cast<float>(level) / largest : 0);
+    bool exact = true;
+    for (int c = 0; c < kScaledInputs && exact; c += lanes) {
+      const auto value = hn::LoadU(d, x + c);
+      const auto nearest = hn::NearestInt(hn::Mul(value, inverse));
+      exact = hn::AllTrue(d, hn::Eq(hn::Mul(hn::ConvertTo(d, nearest), factor), value));
+      hn::StoreU(hn::DemoteTo(d8, nearest), d8, q + c);
+    }
+    if (exact) return true;
+  }
+  return false;
+}
+
 void F16Row(const float* x, int columns, int stride, uint16_t* y, float& scale) {
   ScaleOneToF16(x, columns, y, scale);
   if (columns < stride) std::memset(y + columns, 0, (stride - columns) * sizeof(uint16_t));
@@ -74,6 +95,7 @@ HWY_EXPORT(Quantize);
 HWY_EXPORT(LargestOfRow);
 HWY_EXPORT(F16Values);
 HWY_EXPORT(S8Values);
+HWY_EXPORT(Find);
 HWY_EXPORT(F16Row);
 HWY_EXPORT(Bf16Rows);
 
@@ -86,6 +108,8 @@ float LargestMagnitude(const float* x, int count) { return HWY_DYNAMIC_DISPATCH(
 void ScaleToF16(const float* x, int count, float by, uint16_t* y) { HWY_DYNAMIC_DISPATCH(F16Values)(x, count, by, y); }
 
 void ScaleToS8(const float* x, int count, float by, int8_t* y) { HWY_DYNAMIC_DISPATCH(S8Values)(x, count, by, y); }
+
+bool FindScaledBytes(const float* x, int8_t* q, float* scale) { return HWY_DYNAMIC_DISPATCH(Find)(x, q, *scale); }
 
 void ScaleRowToF16(const float* x, int columns, int stride, uint16_t* y, float* scale) {
   HWY_DYNAMIC_DISPATCH(F16Row)(x, columns, stride, y, *scale);

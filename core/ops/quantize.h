@@ -28,6 +28,12 @@ float LargestMagnitude(const float* x /* [count] */, int count);
 void ScaleToF16(const float* x /* [count] */, int count, float by, uint16_t* y /* [count] */);
 void ScaleToS8(const float* x /* [count] */, int count, float by, int8_t* y /* [count] */);
 
+// Weights that a file had in 8 bits or fewer with a scale per kScaledInputs neighbours (GGUF's Q8_0, Q4_0, Q5_0), and
+// that are f32 by now: finds both again.
+inline constexpr int kScaledInputs = 32;
+// Whether x is scale * q exactly; if not, what q and scale are is unspecified.
+bool FindScaledBytes(const float* x /* [kScaledInputs] */, int8_t* q /* [kScaledInputs] */, float* scale);
+
 // What f16 is multiplied as: values below kF16Largest by weights of at most 1, so that no sum of a group's products
 // leaves the range of f16 (65,504). Powers of two, which change no significand.
 inline constexpr float kF16Largest = 256;

@@ -63,6 +63,66 @@ void MultiplyStreams(const std::byte* row, int k, const RowBlocks& blocks, int i
   }
 }
 
+// The same of blocks of one group with scales: those are applied once for kScaledInputs of k.
+template <int kStreams, int kVectors>
+void MultiplyScaledStreams(const std::byte* row, int k, const RowBlocks& blocks, int index, std::byte* out) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto* a = reinterpret_cast<const float*>(row);
+  const std::byte* b[kStreams];
+  hn::Vec<decltype(d)> totals[kStreams][kVectors];
+  HWY_UNROLL(4)
+  for (int s = 0; s < kStreams; ++s) {
+    b[s] = blocks.first + (index + s) * blocks.stride;
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) totals[s][v] = hn::Zero(d);
+  }
+  for (int i = 0; i < k; i += kScaledInputs) {
+    hn::Vec<decltype(d)> sums[kStreams][kVectors];
+    const float* scales[kStreams];
+    HWY_UNROLL(4)
+    for (int s = 0; s < kStreams; ++s) {
+      scales[s] = reinterpret_cast<const float*>(b[s]);
+      b[s] += kVectors * lanes * sizeof(float);
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVectors; ++v) sums[s][v] = hn::Zero(d);
+    }
+    for (int j = 0; j < kScaledInputs; ++j) {
+      const auto value = hn::Set(d, a[i + j]);
+      HWY_UNROLL(4)
+      for (int s = 0; s < kStreams; ++s) {
+        FetchAhead(b[s]);
+        HWY_UNROLL(4)
+        for (int v = 0; v < kVectors; ++v, b[s] += lanes) {
+          sums[s][v] = hn::MulAdd(value, ScaledBytes::Load(d, b[s]), sums[s][v]);
+        }
+      }
+    }
+    HWY_UNROLL(4)
+    for (int s = 0; s < kStreams; ++s) {
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVectors; ++v) {
+        totals[s][v] = hn::MulAdd(sums[s][v], hn::LoadU(d, scales[s] + v * lanes), totals[s][v]);
+      }
+    }
+  }
+  HWY_UNROLL(4)
+  for (int s = 0; s < kStreams; ++s) {
+    auto* c = reinterpret_cast<float*>(out) + (index + s) * blocks.columns;
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(totals[s][v], d, c + v * lanes);
+  }
+}
+
+template <class Type, int kStreams, int kVectors>
+constexpr auto StreamsOf() {
+  if constexpr (hwy::IsSame<Type, ScaledBytes>()) {
+    return &MultiplyScaledStreams<kStreams, kVectors>;
+  } else {
+    return &MultiplyStreams<Type, kStreams, kVectors>;
+  }
+}
+
 template <class Type, int kVectors>
 void MultiplyProducts(const void* a, int k, const RowBlocks& blocks, void* c) {
   const int products = blocks.count * blocks.groups;
@@ -70,10 +130,10 @@ void MultiplyProducts(const void* a, int k, const RowBlocks& blocks, void* c) {
     // Up to four streams; five or six in two halves.
     const int left = products - index;
     count = left == 5 || left == 6 ? 3 : std::min(left, 4);
-    const auto multiply = count == 4   ? &MultiplyStreams<Type, 4, kVectors>
-                          : count == 3 ? &MultiplyStreams<Type, 3, kVectors>
-                          : count == 2 ? &MultiplyStreams<Type, 2, kVectors>
-                                       : &MultiplyStreams<Type, 1, kVectors>;
+    const auto multiply = count == 4   ? StreamsOf<Type, 4, kVectors>()
+                          : count == 3 ? StreamsOf<Type, 3, kVectors>()
+                          : count == 2 ? StreamsOf<Type, 2, kVectors>()
+                                       : StreamsOf<Type, 1, kVectors>();
     multiply(static_cast<const std::byte*>(a), k, blocks, index, static_cast<std::byte*>(c));
   }
 }
@@ -90,6 +150,8 @@ void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks
       return MultiplyProducts<Floats<hwy::bfloat16_t>, kVectors>(a, k, blocks, c);
     case UkernelData::kF32:
       return MultiplyProducts<Floats<float>, kVectors>(a, k, blocks, c);
+    case UkernelData::kF32S8:
+      return MultiplyProducts<ScaledBytes, kVectors>(a, k, blocks, c);
     case UkernelData::kF16:
 #if HWY_HAVE_FLOAT16
       return MultiplyProducts<F16Pairs, kVectors>(a, k, blocks, c);

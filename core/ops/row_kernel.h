@@ -12,8 +12,8 @@
 
 namespace attnd {
 
-// Blocks of weights as UkernelShape::data lays out B: [groups, k / interleave, columns, interleave], `columns` one to
-// four vectors of f32: 16 of PackedWeights on AVX2, 48 on AVX-512.
+// Blocks of weights as UkernelShape::data lays out B (kF32S8: as BlockWeights says, one group): [groups, k /
+// interleave, columns, interleave], `columns` one to four vectors of f32: 16 of PackedWeights on AVX2, 48 on AVX-512.
 struct RowBlocks {
   const std::byte* first;
   int64_t stride;  // bytes from one block to the next

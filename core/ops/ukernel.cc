@@ -32,6 +32,7 @@ Types TypesOf(UkernelData data) {
   switch (data) {
     case UkernelData::kF32:
     case UkernelData::kF16:
+    case UkernelData::kF32S8:
       break;
     case UkernelData::kBf16:
       return {DataType::bf16, DataType::bf16, kF32};
@@ -172,6 +173,7 @@ std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
 #endif
   switch (shape.data) {
     case UkernelData::kF16:
+    case UkernelData::kF32S8:
       std::abort();  // a fault of the caller's: no Ukernel has it
     case UkernelData::kF32:
       break;
@@ -192,6 +194,7 @@ int UkernelInterleave(UkernelData data) {
   switch (data) {
     case UkernelData::kF32:
     case UkernelData::kF32Bf16:
+    case UkernelData::kF32S8:
       return 1;
     case UkernelData::kBf16:
     case UkernelData::kF16:

@@ -20,6 +20,7 @@ enum class UkernelData {
   kF32Bf16,  // f32 x bf16 -> f32
   kU8S8,     // u8 x s8 -> s32; k a multiple of 4
   kF16,      // f16 x f16 -> f16, f32 from a group of k on: by BlockKernel and RowKernel alone, no Ukernel has it
+  kF32S8,    // f32 x s8 with a scale per output and kScaledInputs of k -> f32: by those two alone, too
 };
 
 // Rows of B that lie interleaved, column by column: B is [k / i, ldb, i].
