@@ -6,9 +6,7 @@
 #include "core/base/cpu.h"
 
 // clang-format off: the order of Highway's headers matters
-#define HWY_WANT_AVX3_DL  // its VNNI: AddQuads is one instruction there
-#undef HWY_DISABLED_TARGETS  // but not AVX3_SPR: its f16
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_ZEN4)
+#include "core/ops/targets_with_f16.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/block_kernel.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -86,7 +84,7 @@ struct Pass {
   bool first;  // chunk of k: what c holds is not added to
   float* c;    // [rows, stride]
   int64_t stride;
-  // Of integers, from the pass's first row and the chunk's group on.
+  // Of scaled sums, from the pass's first row and the chunk's group on.
   const float* row_scales = nullptr;
   const float* row_offsets = nullptr;
   const float* weight_scales = nullptr;
@@ -246,6 +244,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const Gr
   // On the stack, for thread_local memory is part of every thread's: civetweb's have 100 KB in all.
   alignas(64) float wide[kWidened ? kChunkBytes / sizeof(float) : 1];
   const int multiplied_bytes = StepBytes<Multiplied>();
+  if constexpr (hwy::IsSame<Type, ScaledBytes>()) HWY_DASSERT(kChunkBytes / multiplied_bytes % kScaledInputs == 0);
   const int chunk_steps = scales == nullptr ? kChunkBytes / multiplied_bytes / kUnrolled * kUnrolled : group_steps;
   for (int g = 0; g < groups; ++g) {
     for (int begin = 0; begin < group_steps; begin += chunk_steps) {
@@ -302,12 +301,13 @@ void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights&
 
 void MultiplyScaled(UkernelData data, const BlockRows& rows, const BlockWeights& weights, const GroupScales& scales,
                     float* c, int64_t stride) {
-#if HWY_HAVE_FLOAT16
   if (data == UkernelData::kF16) {
+#if HWY_HAVE_FLOAT16
     return MultiplyChunks<F16Pairs, ToScaled<F16Pairs>>(rows, weights, &scales, c, stride);
-  }
+#else
+    HWY_ABORT("no f16 on this target: HasF16Kernel()");
 #endif
-  (void)data;
+  }
   using Quads = Bytes<false>;
   MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
 }
@@ -331,9 +331,9 @@ int BlockKernelColumns() { return HWY_DYNAMIC_DISPATCH(Columns)(); }
 bool HasF16Kernel() { return CpuHasF16() && !MatmulIsForced() && HWY_DYNAMIC_DISPATCH(MultipliesF16)(); }
 
 bool HasBlockKernel(UkernelData data, int columns, int k) {
-  if (data == UkernelData::kF16) return HasF16Kernel();
-  if (!CpuIsIntel() || GetCpuPath() == CpuPath::kBaseline || MatmulIsForced()) return false;
   if (columns != BlockKernelColumns() || k % (kBlockKernelSteps * UkernelInterleave(data)) != 0) return false;
+  if (data == UkernelData::kF16) return HasF16Kernel() && k <= kF16GroupInputs;
+  if (!CpuIsIntel() || GetCpuPath() == CpuPath::kBaseline || MatmulIsForced()) return false;
   switch (data) {
     case UkernelData::kF32:
     case UkernelData::kF32Bf16:

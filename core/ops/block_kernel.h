@@ -35,7 +35,8 @@ inline constexpr int kBlockKernelSteps = 4;
 // Whether this CPU multiplies kF16: AVX512-FP16, and a compiler that has it.
 bool HasF16Kernel();
 
-// Whether this CPU multiplies such blocks faster here than by oneDNN: Intel's, as measured (docs/performance.md).
+// Whether such blocks are to be multiplied here: of kF16 where there is that, of the others on Intel's CPUs, where it
+// is faster than by oneDNN (docs/performance.md).
 bool HasBlockKernel(UkernelData data, int columns, int k);
 
 // c = a B of f32 by f32, bf16 or s8 with scales, summed in the order of k.

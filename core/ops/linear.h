@@ -34,7 +34,7 @@ class LinearRows {
  private:
   friend class Linear;
   AlignedBuffer<float> floats_;    // [rows, width]
-  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer] of u8; bf16 in Linear's own
+  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer] of u8 or f16; bf16 in Linear's own
   AlignedBuffer<float> scales_;    // [groups, rows]
   AlignedBuffer<float> offsets_;   // [groups, rows]
   bool quantized_ = false;
@@ -58,8 +58,8 @@ class Linear {
   // y = activation(x W^T + b).
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            float* y /* [rows, outputs] */) const;
-  // The same for `next` to take: where both are in int8, strips are quantised while they are hot. The values are those
-  // of the other way round.
+  // The same for `next` to take: where both are in int8 or f16, strips are quantised while they are hot. The values are
+  // those of the other way round.
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            const Linear& next, LinearRows& y) const;
   void Run(WorkTeam::Session& team, const LinearRows& x, int rows, Activation activation,
@@ -106,8 +106,8 @@ class Linear {
   PackedWeights weights_;
   std::vector<float> bias_;              // [outputs]
   const bool gate_in_strips_;            // no bias, and each half fills blocks of columns
-  const bool block_kernel_;              // for whole blocks and more than one row
-  const UkernelTable* whole_ = nullptr;  // whole blocks of columns
+  const bool block_kernel_;              // for more than one row, and whole blocks unless no ukernel has the type
+  const UkernelTable* whole_ = nullptr;  // whole blocks of columns; null where no ukernel has the type
   const UkernelTable* last_ = nullptr;   // the last block, which may be narrower
 };
 

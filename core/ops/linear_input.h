@@ -16,7 +16,7 @@ struct Linear::Input {
   const void* data;  // [rows, padded inputs]
   int64_t row_bytes;
   int rows;
-  const float* scales = nullptr;   // [groups, rows] of u8
+  const float* scales = nullptr;   // [groups, rows] of u8 and f16
   const float* offsets = nullptr;  // [groups, rows] of u8
 };
 

@@ -13,7 +13,7 @@ namespace attnd {
 void Linear::Multiply(const Input& input, int row, int rows, int block, int count, bool first, int32_t* sums,
                       float* product, int64_t stride) const {
   const bool f16 = weights_.data() == UkernelData::kF16;
-  // By the block kernel alone, which narrow blocks are whole to: products have room for one.
+  // No ukernel has it. To the block kernel narrow blocks are whole: products have room for one.
   const bool own = f16 || weights_.data() == UkernelData::kF32S8;
   const int at_once = rows == 1 ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
@@ -32,7 +32,7 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
   }
 }
 
-// A block that is as wide as it can be, by the kernel of its own.
+// A block by the kernel of our own.
 void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
                            int64_t stride) const {
   const BlockRows from = {static_cast<const std::byte*>(input.Row(row)), weights_.row_bytes(), rows};

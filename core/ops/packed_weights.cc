@@ -1,6 +1,7 @@
 #include "core/ops/packed_weights.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -37,7 +38,7 @@ UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inpu
       if (UkernelBackend(UkernelData::kF32Bf16) == "brgemm" && AreBf16(weight)) return UkernelData::kF32Bf16;
       break;
     case Precision::kBf16:
-      return CpuHasFastBf16() ? UkernelData::kBf16 : HasF16Kernel() ? UkernelData::kF16 : UkernelData::kF32Bf16;
+      return HalvesData();
     case Precision::kInt8:
       return UkernelData::kU8S8;
   }
@@ -87,6 +88,10 @@ float LargestPair(absl::Span<const float> row) {
 }
 
 }  // namespace
+
+UkernelData HalvesData() {
+  return CpuHasFastBf16() ? UkernelData::kBf16 : HasF16Kernel() ? UkernelData::kF16 : UkernelData::kF32Bf16;
+}
 
 // Where a dot product has VNNI's speed 192 hold what its full range of weights allows.
 int DefaultGroupInputs() { return CpuHasVnni() ? 192 : 384; }
@@ -162,10 +167,9 @@ void PackedWeights::PackF16(absl::Span<const float> weight) {
   for (int g = 0; g < groups_; ++g) {
     for (int n = 0; n < outputs_; ++n) {
       const int64_t at = int64_t{g} * outputs_ + n;
-      // Weights of at most 1.
-      const F16Scale by = F16ScaleOf(Largest(Row(weight, n, g)));
-      scales_[at] = by.scale * kF16Largest;
-      inverses[at] = by.inverse / kF16Largest;
+      const F16Scale by = F16ScaleOf(Largest(Row(weight, n, g)), kF16WeightBits);
+      scales_[at] = by.scale;
+      inverses[at] = by.inverse;
     }
   }
   Pack<uint16_t>(weight, [&](const float* w, int count, int n, int g, uint16_t* to) {
@@ -188,9 +192,9 @@ void PackedWeights::PackScaledBytes(absl::Span<const float> weight) {
 }
 
 void PackedWeights::Quantize(absl::Span<const float> weight) {
-  scales_.resize(int64_t{groups_} * outputs_);
-  sums_.resize(int64_t{groups_} * outputs_);
-  std::vector<float> inverses(scales_.size());
+  scales_.resize(int64_t{groups_} * outputs_ + block_);
+  sums_.resize(int64_t{groups_} * outputs_ + block_);
+  std::vector<float> inverses(int64_t{groups_} * outputs_);
   std::vector<int8_t> levels(group_);
   for (int g = 0; g < groups_; ++g) {
     for (int n = 0; n < outputs_; ++n) {

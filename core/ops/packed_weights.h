@@ -19,8 +19,11 @@ namespace attnd {
 int DefaultGroupInputs();
 constexpr int kDecoderGroupInputs = 192;
 
-// Blocks of `block` columns (outputs), each [inputs, block] with the rows interleaved as UkernelInterleave says; rows
-// and columns beyond the weights are 0. Immutable after construction.
+// What kBf16 multiplies on this CPU: kBf16, kF16 or kF32Bf16.
+UkernelData HalvesData();
+
+// Blocks of `block` columns (outputs), each [inputs, block] with the rows interleaved as UkernelInterleave says
+// (kF32S8: as BlockWeights says); rows and columns beyond the weights are 0. Immutable after construction.
 class PackedWeights {
  public:
   // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8. `compact`: f32 weights
@@ -48,7 +51,7 @@ class PackedWeights {
   bool scaled() const { return data_ == UkernelData::kU8S8 || data_ == UkernelData::kF16; }
   // [outputs] of kU8S8 and kF16, for the inputs of group g: w ~ scale * weight. May be read to the end of a block.
   const float* scales(int g) const { return scales_.data() + int64_t{g} * outputs_; }
-  // [outputs] of kU8S8: that scale times the column's sum over group g.
+  // [outputs] of kU8S8 alone: that scale times the column's sum over group g.
   const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
   // kU8S8: any u8 by any two neighbours of a column come to no more than 16 bits hold.
   static bool pairs() { return !CpuHasVnni(); }
@@ -70,7 +73,7 @@ class PackedWeights {
   const int64_t block_bytes_;
   std::shared_ptr<std::byte> packed_;  // [blocks][block_bytes]
   std::vector<float> scales_;          // [groups, outputs], and room for a block
-  std::vector<float> sums_;            // [groups, outputs]
+  std::vector<float> sums_;            // likewise
 };
 
 }  // namespace attnd

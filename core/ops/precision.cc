@@ -1,7 +1,7 @@
 #include "core/ops/precision.h"
 
 #include "core/base/cpu.h"
-#include "core/ops/block_kernel.h"
+#include "core/ops/packed_weights.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
@@ -22,7 +22,10 @@ std::optional<Precision> ParsePrecision(std::string_view name) {
   for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
     if (name == PrecisionName(precision)) return precision;
   }
-  if (name == "auto") return UkernelBackend(UkernelData::kF32Bf16) == "brgemm" ? Precision::kBf16 : Precision::kF32;
+  if (name == "auto") {
+    const bool tuned = HalvesData() == UkernelData::kF16 || UkernelBackend(HalvesData()) == "brgemm";
+    return tuned ? Precision::kBf16 : Precision::kF32;
+  }
   return std::nullopt;
 }
 
@@ -31,7 +34,14 @@ std::string_view PrecisionPath(Precision precision) {
     case Precision::kF32:
       break;
     case Precision::kBf16:
-      return CpuHasFastBf16() ? "bf16" : HasF16Kernel() ? "f16" : "f32 x bf16";
+      switch (HalvesData()) {
+        case UkernelData::kBf16:
+          return "bf16";
+        case UkernelData::kF16:
+          return "f16";
+        default:
+          return "f32 x bf16";
+      }
     case Precision::kInt8:
       return CpuHasVnni() ? "int8 vnni" : "int8 pairs";
   }

@@ -7,12 +7,13 @@
 
 namespace attnd {
 
-// kF32:  f32 weights and activations.
-// kBf16: weights of 16 bits: bf16, by bf16 where the CPU multiplies it at more than the speed of f32 (AMD's AVX-512
-// BF16),
-//        else by f32; sums in f32. Where the CPU has AVX512-FP16 (and not the former) they are f16 with a scale per
-//        output and group of inputs, by f16 with a scale per row and group, which has three bits more; a group's sums
-//        in f16.
+// kF32:  f32 weights and activations. A decoder's weights stay in memory as their file had them, as far as that changes
+// no
+//        value (PackedWeights, `compact`).
+// kBf16: weights of 16 bits. Where the CPU multiplies bf16 faster than f32 (AMD's AVX-512 BF16), bf16 by bf16; where it
+// has
+//        AVX512-FP16 instead, f16 by f16, with a scale per output and group of inputs and one per row and group, which
+//        keeps three bits more and sums a group in f16; else bf16 by f32. Sums in f32.
 // kInt8: weights s8 with a scale per output channel and group of inputs (PackedWeights::group), activations u8 with a
 //        scale and an offset per row and group, found as the text runs; sums in s32. Where the CPU has no VNNI the
 //        weights of two neighbouring inputs keep within 128 together, as far as they have one sign: the sum of their
@@ -24,7 +25,7 @@ enum class Precision { kF32, kBf16, kInt8 };
 std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"
 
 // The precision called `name`, or none. "auto" is the fastest whose fidelity is that of bf16: bf16, unless tiles of it
-// would run untuned (UkernelBackend() is not "brgemm"), then f32.
+// would run untuned (no f16, and UkernelBackend() is not "brgemm"), then f32.
 std::optional<Precision> ParsePrecision(std::string_view name);
 
 // How `precision` runs on this CPU: "f32", "bf16", "f16", "f32 x bf16", "int8 vnni", "int8 pairs".

@@ -45,15 +45,18 @@ HWY_INLINE void QuantizeOne(const float* HWY_RESTRICT x, int columns, uint8_t* H
   if (c < columns) hn::StoreN(levels(hn::LoadN(d, x + c, columns - c)), du8, q + c, columns - c);
 }
 
+// The largest |x|, infinity or NaN where there is one: as integers, which order magnitudes and put those last.
 HWY_INLINE float LargestOf(const float* HWY_RESTRICT x, int columns) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::ScalableTag<float> d;
-  const int whole = columns / static_cast<int>(hn::Lanes(d)) * static_cast<int>(hn::Lanes(d));
+  const hn::RebindToSigned<decltype(d)> di;
+  const int lanes = static_cast<int>(hn::Lanes(d)), whole = columns / lanes * lanes;
+  const auto magnitude = [&](auto v) HWY_ATTR { return hn::BitCast(di, hn::Abs(v)); };
   auto largest = Fold(
-      d, columns, hn::Zero(d), [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::Abs(hn::LoadU(d, x + c))); },
+      di, columns, hn::Zero(di), [&](auto v, int c) HWY_ATTR { return hn::Max(v, magnitude(hn::LoadU(d, x + c))); },
       Largest());
-  if (whole < columns) largest = hn::Max(largest, hn::Abs(hn::LoadN(d, x + whole, columns - whole)));
-  return hn::ReduceMax(d, largest);
+  if (whole < columns) largest = hn::Max(largest, magnitude(hn::LoadN(d, x + whole, columns - whole)));
+  return hwy::BitCastScalar<float>(hn::ReduceMax(di, largest));
 }
 
 // y = x * by.
@@ -70,10 +73,9 @@ HWY_INLINE void ScaleAllToF16(const float* HWY_RESTRICT x, int columns, float by
   if (c < columns) hn::StoreN(halves(hn::LoadN(d, x + c, columns - c)), d16, to + c, columns - c);
 }
 
-// x[c] ~ scale * y[c], c in [0, columns): scale is the power of two that brings the largest |x| to kF16Largest / 2 or
-// more, but below kF16Largest.
+// x[c] ~ scale * y[c], c in [0, columns), by F16ScaleOf.
 HWY_INLINE void ScaleOneToF16(const float* HWY_RESTRICT x, int columns, uint16_t* HWY_RESTRICT y, float& scale) {
-  const F16Scale by = F16ScaleOf(LargestOf(x, columns));
+  const F16Scale by = F16ScaleOf(LargestOf(x, columns), kF16RowBits);
   scale = by.scale;
   ScaleAllToF16(x, columns, by.inverse, y);
 }

@@ -41,8 +41,9 @@ bool Find(const float* HWY_RESTRICT x, int8_t* HWY_RESTRICT q, float& scale) {
   const hn::Rebind<int8_t, decltype(d)> d8;
   const int lanes = static_cast<int>(hn::Lanes(d));
   const float largest = LargestOf(x, kScaledInputs);
-  // The largest of a block has this magnitude: in Q8_0, Q4_0 and Q5_0.
-  for (const int level : {127, 8, 16}) {
+  // The largest of a block has this magnitude: in Q8_0, Q4_0 and Q5_0, of those two mostly the first where they were
+  // made with an importance matrix.
+  for (const int level : {127, 8, 7, 16, 15}) {
     scale = largest / static_cast<float>(level);
     const auto factor = hn::Set(d, scale), inverse = hn::Set(d, largest > 0 ? static_cast<float>(level) / largest : 0);
     bool exact = true;

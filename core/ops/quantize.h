@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 namespace attnd {
 
@@ -22,6 +23,7 @@ struct QuantizedTile {
   float* offsets;  // [rows]; not of f16
 };
 
+// Infinity or NaN where there is one.
 float LargestMagnitude(const float* x /* [count] */, int count);
 
 // y = x * by, to nearest, ties to even: weights.
@@ -34,21 +36,23 @@ inline constexpr int kScaledInputs = 32;
 // Whether x is scale * q exactly; if not, what q and scale are is unspecified.
 bool FindScaledBytes(const float* x /* [kScaledInputs] */, int8_t* q /* [kScaledInputs] */, float* scale);
 
-// What f16 is multiplied as: values below kF16Largest by weights of at most 1, so that no sum of a group's products
-// leaves the range of f16 (65,504). Powers of two, which change no significand.
-inline constexpr float kF16Largest = 256;
+// What f16 is multiplied as: values below 2^kF16RowBits by weights below 1, so that no sum of a group's products leaves
+// the range of f16 (65,504). By powers of two, which change no significand.
 inline constexpr int kF16GroupInputs = 192;
+inline constexpr int kF16RowBits = 8, kF16WeightBits = 0;
 struct F16Scale {
   float scale, inverse;  // their product is 1
 };
-// That of finite values of at most `largest`.
-inline F16Scale F16ScaleOf(float largest) {
-  constexpr uint32_t kBias = 127, kLargestExponent = 8;
-  static_assert(kF16Largest == 1 << kLargestExponent);
-  // 2^(e - bias) is at most `largest`, which 2^(e + 1 - bias - 8) then scales; normal numbers both ways.
-  const uint32_t e = std::clamp(std::bit_cast<uint32_t>(largest) >> 23, kLargestExponent, 2 * kBias);
-  const uint32_t scale = e + 1 - kLargestExponent;
-  return {std::bit_cast<float>(scale << 23), std::bit_cast<float>((2 * kBias - scale) << 23)};
+// That brings `largest` to at least 2^(bits - 1), below 2^bits. NaN where it is not finite, which makes products NaN,
+// too.
+inline F16Scale F16ScaleOf(float largest, int bits) {
+  constexpr int kBias = 127, kNotFinite = 255;
+  const auto exponent = static_cast<int>(std::bit_cast<uint32_t>(largest) >> 23);
+  if (exponent == kNotFinite) return {std::numeric_limits<float>::quiet_NaN(), 1.0f};
+  // Both normal numbers: weights of 2^127 are nobody's.
+  const int scale = std::clamp(exponent + 1 - bits, 1, 2 * kBias - 1);
+  return {std::bit_cast<float>(static_cast<uint32_t>(scale) << 23),
+          std::bit_cast<float>(static_cast<uint32_t>(2 * kBias - scale) << 23)};
 }
 
 // x ~ scale * y, y in f16. Columns from `columns` to `stride` become 0.

@@ -3,9 +3,7 @@
 #include <algorithm>
 
 // clang-format off: the order of Highway's headers matters
-#define HWY_WANT_AVX3_DL  // its VNNI: AddQuads is one instruction there
-#undef HWY_DISABLED_TARGETS  // but not AVX3_SPR: its f16
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_ZEN4)
+#include "core/ops/targets_with_f16.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/row_kernel.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -155,8 +153,9 @@ void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks
     case UkernelData::kF16:
 #if HWY_HAVE_FLOAT16
       return MultiplyProducts<F16Pairs, kVectors>(a, k, blocks, c);
+#else
+      HWY_ABORT("no f16 on this target: HasF16Kernel()");
 #endif
-      break;
   }
 }
 

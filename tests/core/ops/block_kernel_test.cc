@@ -122,6 +122,10 @@ TEST(BlockKernelTest, SaysWhatItTakes) {
     EXPECT_FALSE(HasBlockKernel(data, columns + 1, 384));
     EXPECT_FALSE(HasBlockKernel(data, columns, 382));
   }
+  EXPECT_FALSE(HasBlockKernel(UkernelData::kF32S8, columns, 400));
+  EXPECT_FALSE(HasBlockKernel(UkernelData::kF16, columns + 1, 96));
+  EXPECT_FALSE(HasBlockKernel(UkernelData::kF16, columns, 100));
+  EXPECT_FALSE(HasBlockKernel(UkernelData::kF16, columns, kF16GroupInputs + 8));
 }
 
 }  // namespace

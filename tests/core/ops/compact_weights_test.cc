@@ -18,8 +18,8 @@
 namespace attnd {
 namespace {
 
-// Blocks as a file of `level` (127: Q8_0, 8: Q4_0, 16: Q5_0) has them: a scale of eleven bits, and one value at -level
-// or level.
+// Blocks as a file of `level` (127: Q8_0, 8 or 7: Q4_0, 16 or 15: Q5_0) has them: a scale of eleven bits, and one value
+// at -level or level.
 std::vector<float> Blocks(int count, int level, uint32_t seed) {
   std::mt19937 random(seed);
   std::uniform_int_distribution<int> value(-level + 1, level - 1), scale(1024, 2047), exponent(-20, 5), sign(0, 1);
@@ -36,7 +36,7 @@ std::vector<float> Blocks(int count, int level, uint32_t seed) {
 
 TEST(FindScaledBytesTest, FindsWhatFilesHave) {
   OnEveryTarget([] {
-    for (const int level : {127, 8, 16}) {
+    for (const int level : {127, 8, 7, 16, 15}) {
       const std::vector<float> weights = Blocks(200, level, level);
       for (size_t at = 0; at < weights.size(); at += kScaledInputs) {
         int8_t q[kScaledInputs];

@@ -24,7 +24,7 @@ double FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 1
 
 // x as f16 has it, of values of at most `largest`.
 double AsF16(float x, float largest) {
-  const F16Scale by = F16ScaleOf(largest);
+  const F16Scale by = F16ScaleOf(largest, kF16RowBits);
   return double{by.scale} * hwy::F32FromF16(hwy::F16FromF32(x * by.inverse));
 }
 bool InF16(Precision precision) { return precision == Precision::kBf16 && !CpuHasFastBf16() && HasF16Kernel(); }

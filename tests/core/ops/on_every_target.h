@@ -7,9 +7,7 @@
 #include <functional>
 
 #include "core/base/cpu.h"
-#define HWY_WANT_AVX3_DL  // some files have it, and AVX3_SPR
-#undef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_ZEN4)
+#include "core/ops/targets_with_f16.h"  // some files have them
 #include "hwy/targets.h"
 
 namespace attnd {
