@@ -1,7 +1,7 @@
 """attnd's generation beside llama.cpp and PyTorch, in-process, in one run, alternating, medians; prints a table and writes JSON.
 usage: decoder_peers.py BIN_FOLDER MODEL.gguf [--rounds N] [--llama FILE.gguf] [--torch HF_FOLDER] [--precisions int8,bf16,f32]
                         [--streams 1,16] [--prompt 182] [--answer 64] [--texts TEXTS.json]
---llama: what llama.cpp (PyPI xllamacpp) runs, the same weights in Q8_0 by rights; --torch: the same model as a Hugging Face folder.
+One peer a run: the threads of one slow the other. --llama: what llama.cpp (PyPI xllamacpp) runs, the same weights in Q8_0 by rights; --torch: the same model as a Hugging Face folder.
 --texts: a list of texts, joined, a different stretch of them the prompt of each stream and round (texts.py makes one); else prompts are pseudo-random ids.
 attnd runs with and without drafts (docs/generation.md).
 What is not given is left out. Everybody has the same cores and counts the same tokens; nobody has a prefix cache to use."""
