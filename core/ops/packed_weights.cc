@@ -15,6 +15,7 @@ namespace {
 
 int BlockColumns() { return GetCpuPath() == CpuPath::kAvx512 ? 48 : 16; }
 
+// What is found is found again when it is packed: kept until then it would take memory.
 bool AreScaledBytes(absl::Span<const float> weight) {
   int8_t levels[kScaledInputs];
   float scale;
@@ -35,7 +36,7 @@ UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inpu
       if (HasBlockKernel(UkernelData::kF32S8, BlockColumns(), inputs) && AreScaledBytes(weight)) {
         return UkernelData::kF32S8;
       }
-      if (UkernelBackend(UkernelData::kF32Bf16) == "brgemm" && AreBf16(weight)) return UkernelData::kF32Bf16;
+      if (AreBf16(weight) && UkernelBackend(UkernelData::kF32Bf16) == "brgemm") return UkernelData::kF32Bf16;
       break;
     case Precision::kBf16:
       return HalvesData();

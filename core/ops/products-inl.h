@@ -71,8 +71,9 @@ struct Bytes : PlainSums {
   }
 };
 
-// bf16 by bf16, whose neighbours of k lie side by side: as their f32 halves, for memory is slower than either.
-struct Halves : PlainSums {
+// Values of 16 bits whose neighbours of k lie side by side.
+template <typename T>
+struct Pairs {
   using Sum = float;
   static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
   template <class D>
@@ -80,13 +81,17 @@ struct Halves : PlainSums {
     namespace hn = hwy::HWY_NAMESPACE;
     int32_t pair;
     std::memcpy(&pair, a, sizeof(pair));
-    return hn::BitCast(hn::Repartition<hwy::bfloat16_t, D>(), hn::Set(hn::Repartition<int32_t, D>(), pair));
+    return hn::BitCast(hn::Repartition<T, D>(), hn::Set(hn::Repartition<int32_t, D>(), pair));
   }
   template <class D>
   static HWY_INLINE auto Weights(D, const std::byte* b) {
     namespace hn = hwy::HWY_NAMESPACE;
-    return hn::LoadU(hn::Repartition<hwy::bfloat16_t, D>(), reinterpret_cast<const hwy::bfloat16_t*>(b));
+    return hn::LoadU(hn::Repartition<T, D>(), reinterpret_cast<const T*>(b));
   }
+};
+
+// bf16 by bf16: as their f32 halves, for memory is slower than either.
+struct Halves : PlainSums, Pairs<hwy::bfloat16_t> {
   template <class D, class Row, class Weights>
   static HWY_INLINE auto Add(D d, Row row, Weights weights, hwy::HWY_NAMESPACE::Vec<D> sum) {
     namespace hn = hwy::HWY_NAMESPACE;
@@ -141,27 +146,13 @@ struct Floats : PlainSums {
 };
 
 #if HWY_HAVE_FLOAT16
-// f16 by f16, whose neighbours of k lie side by side: a lane of f32 holds two sums, of even and of odd k.
-struct F16Pairs {
-  using Sum = float;
-  static constexpr int kStep = 2, kActivationBytes = 2, kWeightBytes = 2;
+// f16 by f16: a lane of f32 holds two sums, of even and of odd k.
+struct F16Pairs : Pairs<hwy::float16_t> {
   static constexpr bool kOffsets = false;
   template <class D>
   static HWY_INLINE auto Zero(D) {
     namespace hn = hwy::HWY_NAMESPACE;
     return hn::Zero(hn::Repartition<hwy::float16_t, D>());
-  }
-  template <class D>
-  static HWY_INLINE auto Row(D, const std::byte* a) {
-    namespace hn = hwy::HWY_NAMESPACE;
-    int32_t pair;
-    std::memcpy(&pair, a, sizeof(pair));
-    return hn::BitCast(hn::Repartition<hwy::float16_t, D>(), hn::Set(hn::Repartition<int32_t, D>(), pair));
-  }
-  template <class D>
-  static HWY_INLINE auto Weights(D, const std::byte* b) {
-    namespace hn = hwy::HWY_NAMESPACE;
-    return hn::LoadU(hn::Repartition<hwy::float16_t, D>(), reinterpret_cast<const hwy::float16_t*>(b));
   }
   template <class D, class V>
   static HWY_INLINE V Add(D, V row, V weights, V sum) {
