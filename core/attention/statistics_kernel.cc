@@ -1,6 +1,7 @@
 #include "core/attention/statistics_kernel.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cfloat>
 #include <cstddef>
 #include <cstdint>
@@ -118,6 +119,26 @@ TileSums TileStatistics(const AttentionTile& tile, const TileWants& wants) {
   return wants.entropy ? AllRows<true, false>(tile, wants) : AllRows<false, false>(tile, wants);
 }
 
+RowSums SumsOfRow(const float* HWY_RESTRICT row, const int32_t* HWY_RESTRICT ids, int columns, int32_t token) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto tiny = hn::Set(d, FLT_MIN);
+  const auto sought = hn::Set(di, token);
+  auto plogp = hn::Zero(d), mass = plogp, copied = plogp;
+  for (int j = 0; j < columns; j += lanes) {
+    const int valid = std::min(lanes, columns - j);
+    const auto v = valid == lanes ? hn::LoadU(d, row + j) : hn::LoadN(d, row + j, valid);
+    const auto id = valid == lanes ? hn::LoadU(di, ids + j) : hn::LoadN(di, ids + j, valid);
+    plogp = hn::MulAdd(v, FastLog(d, hn::Max(v, tiny)), plogp);
+    mass = hn::Add(mass, v);
+    copied = hn::Add(copied, hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(id, sought)), v));
+  }
+  return {.entropy = std::max(0.0f, -hn::ReduceSum(d, plogp)),
+          .mass = hn::ReduceSum(d, mass),
+          .copied = hn::ReduceSum(d, copied)};
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd
 HWY_AFTER_NAMESPACE();
@@ -126,9 +147,15 @@ HWY_AFTER_NAMESPACE();
 namespace attnd {
 
 HWY_EXPORT(TileStatistics);
+HWY_EXPORT(SumsOfRow);
 
 TileSums TileStatistics(const AttentionTile& tile, const TileWants& wants) {
   return HWY_DYNAMIC_DISPATCH(TileStatistics)(tile, wants);
+}
+
+RowSums SumsOfRow(absl::Span<const float> row, absl::Span<const int32_t> ids, int32_t token) {
+  assert(ids.size() >= row.size());
+  return HWY_DYNAMIC_DISPATCH(SumsOfRow)(row.data(), ids.data(), static_cast<int>(row.size()), token);
 }
 
 }  // namespace attnd

@@ -1,7 +1,10 @@
-// TileStatistics: everything the statistics need of a tile, in one pass over its rows.
+// TileStatistics: everything the statistics need of a tile, in one pass over its rows. SumsOfRow: of one row, by parts.
 #ifndef ATTND_CORE_ATTENTION_STATISTICS_KERNEL_H_
 #define ATTND_CORE_ATTENTION_STATISTICS_KERNEL_H_
 
+#include <cstdint>
+
+#include "absl/types/span.h"
 #include "core/attention/sink.h"
 
 namespace attnd {
@@ -22,6 +25,15 @@ struct TileWants {
 
 // Vectorised for the CPU at hand. Entropy errs by less than 1e-6 a row and nat.
 TileSums TileStatistics(const AttentionTile& tile, const TileWants& wants);
+
+struct RowSums {
+  float entropy = 0;  // nats
+  float mass = 0;     // sum of the probabilities
+  float copied = 0;   // of those where ids[j] is the token
+};
+
+// As TileStatistics; `ids` are at least as many as the row's columns.
+RowSums SumsOfRow(absl::Span<const float> row, absl::Span<const int32_t> ids, int32_t token);
 
 }  // namespace attnd
 

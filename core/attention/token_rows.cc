@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <numeric>
 #include <utility>
 
 #include "core/attention/statistics_kernel.h"
@@ -40,28 +39,17 @@ std::vector<float> TokenRows::MeanRow() const {
 }
 
 TokenRowStatistics StatisticsOf(absl::Span<const float> row, absl::Span<const int32_t> ids, int prompt, int32_t token) {
-  const int columns = static_cast<int>(row.size());
-  const AttentionTile tile = {.layer = 0,
-                              .head = 0,
-                              .query_begin = columns - 1,
-                              .query_count = 1,
-                              .key_count = columns,
-                              .probabilities = row.data(),
-                              .stride = columns,
-                              .log_sum_exp = nullptr};
-  const double entropy = TileStatistics(tile, {.entropy = true}).entropy;
-  const int of_prompt = std::min(prompt, columns), of_answer = columns - of_prompt;
-  const auto middle = row.begin() + of_prompt;
-  const float prompt_mean = std::accumulate(row.begin(), middle, 0.0f) / static_cast<float>(std::max(1, of_prompt));
-  const float answer_mean = std::accumulate(middle, row.end(), 0.0f) / static_cast<float>(std::max(1, of_answer));
-  float copied = 0;
-  const size_t known = std::min(row.size(), ids.size());
-  for (size_t k = 0; k < known; ++k) copied += ids[k] == token ? row[k] : 0.0f;
+  const size_t of_prompt = std::min(row.size(), static_cast<size_t>(prompt));
+  const RowSums before = SumsOfRow(row.first(of_prompt), ids, token);
+  const RowSums after = SumsOfRow(row.subspan(of_prompt), ids.subspan(of_prompt), token);
+  const size_t of_answer = row.size() - of_prompt;
+  const float prompt_mean = before.mass / static_cast<float>(std::max<size_t>(1, of_prompt));
+  const float answer_mean = after.mass / static_cast<float>(std::max<size_t>(1, of_answer));
   const float both = prompt_mean + answer_mean;
-  return {.entropy = static_cast<float>(entropy),
-          .sink_mass = columns > 0 ? row[0] : 0.0f,
+  return {.entropy = before.entropy + after.entropy,
+          .sink_mass = row.empty() ? 0.0f : row[0],
           .lookback_ratio = of_answer == 0 || both == 0 ? 1.0f : prompt_mean / both,
-          .copy_mass = copied};
+          .copy_mass = before.copied + after.copied};
 }
 
 WholeRows::WholeRows(AttentionSink& to, int layers, int heads, int tokens, TokenSpan rows)

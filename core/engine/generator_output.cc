@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/engine/generator_active.h"
+#include "core/ops/logits.h"
 
 namespace attnd {
 
@@ -52,7 +53,7 @@ void Generator::TakePromptOutput(const ScheduledWork& work, int row, int first_l
       const absl::Span<const float> row(of, vocabulary);
       const int32_t next = request.prompt[t + 1];
       active.summary.prompt_logprobs.push_back(LogprobOf(row, next));
-      active.summary.prompt_greedy.push_back(row[next] == *std::max_element(row.begin(), row.end()));
+      active.summary.prompt_greedy.push_back(row[next] == row[ArgMax(row)]);
     }
     if (request.embedding == HiddenPooling::kNone) continue;
     const float* hidden = output.hidden + int64_t{row + t - work.begin} * width;
@@ -98,7 +99,7 @@ bool Generator::SampleToken(Active& active, float* logits) const {
                        .top = {}};
   if (active.request.logprobs > 0) token.top = TopLogprobs(row, active.request.logprobs);
   // Sampling changes the logits, so the sum comes first.
-  const double log_sum = active.request.logprobs >= 0 ? LogSumOf(row) : 0;
+  const float log_sum = active.request.logprobs >= 0 ? LogSumExp(row) : 0;
   const std::vector<float> kept =
       active.request.logprobs >= 0 ? std::vector<float>(row.begin(), row.end()) : std::vector<float>();
   const absl::Span<const int32_t> forbidden =
@@ -107,7 +108,7 @@ bool Generator::SampleToken(Active& active, float* logits) const {
   token.id = active.sampler.Sample(token.index, row, forbidden);
   active.sampler.Accept(token.id);
   if (!active.IsEnd(token.id)) active.constraint.Accept(token.id);
-  if (!kept.empty()) token.logprob = static_cast<float>(kept[token.id] - log_sum);
+  if (!kept.empty()) token.logprob = kept[token.id] - log_sum;
   // Here, where sequences do so beside each other.
   SetText(active, token);
   active.tokens.push_back(std::move(token));

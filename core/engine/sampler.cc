@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "core/ops/logits.h"
 
 namespace attnd {
 namespace {
@@ -75,15 +76,15 @@ void Sampler::Penalize(absl::Span<float> logits) const {
 int32_t Sampler::Sample(int64_t index, absl::Span<float> logits, absl::Span<const int32_t> forbidden) {
   Penalize(logits);
   for (const int32_t id : forbidden) logits[id] = kNever;
-  const auto best = std::max_element(logits.begin(), logits.end());
-  const auto best_id = static_cast<int32_t>(best - logits.begin());
-  if (options_.temperature == 0 || !std::isfinite(*best)) return best_id;
+  const int32_t best_id = ArgMax(logits);
+  const float best = logits[best_id];
+  if (options_.temperature == 0 || !std::isfinite(best)) return best_id;
   candidates_.clear();
   const float inverse = 1 / options_.temperature;
   // exp underflows beyond: such a token is never picked.
   constexpr float kGap = 104;
   for (size_t id = 0; id < logits.size(); ++id) {
-    const float logit = (logits[id] - *best) * inverse;
+    const float logit = (logits[id] - best) * inverse;
     if (logit > -kGap) candidates_.push_back({logit, static_cast<int32_t>(id), 0});
   }
   Cut();
@@ -155,16 +156,7 @@ void Sampler::Cut() {
   renormalize();
 }
 
-double LogSumOf(absl::Span<const float> logits) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - largest);
-  return largest + std::log(sum);
-}
-
-float LogprobOf(absl::Span<const float> logits, int32_t token) {
-  return static_cast<float>(logits[token] - LogSumOf(logits));
-}
+float LogprobOf(absl::Span<const float> logits, int32_t token) { return logits[token] - LogSumExp(logits); }
 
 std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top) {
   std::vector<int32_t> ids(logits.size());
@@ -172,11 +164,9 @@ std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top) {
   const auto count = std::min<std::ptrdiff_t>(top, static_cast<std::ptrdiff_t>(ids.size()));
   std::partial_sort(ids.begin(), ids.begin() + count, ids.end(),
                     [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
-  const double sum = LogSumOf(logits);
+  const float sum = LogSumExp(logits);
   std::vector<TokenLogprob> result;
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    result.push_back({ids[i], static_cast<float>(logits[ids[i]] - sum)});
-  }
+  for (std::ptrdiff_t i = 0; i < count; ++i) result.push_back({ids[i], logits[ids[i]] - sum});
   return result;
 }
 

@@ -67,8 +67,6 @@ class Sampler {
   std::vector<Candidate> candidates_;           // scratch
 };
 
-// log(sum(exp(logits))): a logit less this is a log-probability.
-double LogSumOf(absl::Span<const float> logits);
 // The log-probability of `token` and the `top` most probable ones, largest first.
 float LogprobOf(absl::Span<const float> logits, int32_t token);
 std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top);

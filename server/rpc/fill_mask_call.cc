@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/ops/logits.h"
 #include "server/rpc/scores.h"
 #include "server/rpc/task_calls.h"
 

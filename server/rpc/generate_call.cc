@@ -165,7 +165,10 @@ void GenerateCallBase::WriteNext() {
   waiting_.pop_front();
   is_writing_ = true;
   monitor_.Sent();
-  StartWrite(&writing_);
+  // A step may have given several tokens: what another follows at once goes with it, in one system call.
+  grpc::WriteOptions options;
+  if (!waiting_.empty()) options.set_buffer_hint();
+  StartWrite(&writing_, options);
 }
 
 bool GenerateCallBase::TakeEnd() {

@@ -6,13 +6,6 @@
 
 namespace attnd {
 
-float LogSumExp(absl::Span<const float> values) {
-  const float max = *std::max_element(values.begin(), values.end());
-  double sum = 0;
-  for (const float value : values) sum += std::exp(value - max);
-  return max + static_cast<float>(std::log(sum));
-}
-
 void Softmax(absl::Span<float> values) {
   if (values.empty()) return;
   const float max = *std::max_element(values.begin(), values.end());

@@ -19,9 +19,6 @@ void ToScores(ProblemType problem, absl::Span<float> logits);
 // there are.
 std::vector<int> TopIndices(absl::Span<const float> values, size_t k);
 
-// log(sum(exp(values))).
-float LogSumExp(absl::Span<const float> values);
-
 }  // namespace attnd
 
 #endif  // ATTND_SERVER_RPC_SCORES_H_

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <random>
 #include <vector>
 
 #include "core/attention/recorder.h"
@@ -60,6 +62,31 @@ TEST(TokenRowsTest, StatisticsAreTheirFormulas) {
   EXPECT_NEAR(of.copy_mass, 0.75, 1e-6);
   EXPECT_EQ(rows.Statistics(0, ids, 4, 1).lookback_ratio, 1.0f);  // nothing but prompt yet
   EXPECT_EQ(rows.Statistics(0, ids, 4, 1).copy_mass, 0.0f);
+}
+
+TEST(TokenRowsTest, StatisticsOfLongRowsAreTheirFormulas) {
+  std::mt19937 random(3);
+  for (int columns : {1, 15, 16, 17, 33, 100}) {
+    std::vector<float> row(columns);
+    std::vector<int32_t> ids(columns);
+    float total = 0;
+    for (int k = 0; k < columns; ++k) total += row[k] = std::uniform_real_distribution<float>(0, 1)(random);
+    for (int k = 0; k < columns; ++k) ids[k] = static_cast<int32_t>(random() % 5);
+    const int prompt = 1 + columns / 3;
+    double entropy = 0, copied = 0, of_prompt = 0, of_answer = 0;
+    for (int k = 0; k < columns; ++k) {
+      const double p = row[k] /= total;
+      entropy -= p * std::log(p);
+      if (ids[k] == 2) copied += p;
+      (k < prompt ? of_prompt : of_answer) += p;
+    }
+    of_prompt /= std::min(prompt, columns);
+    of_answer /= std::max(1, columns - prompt);
+    const TokenRowStatistics of = StatisticsOf(row, ids, prompt, 2);
+    EXPECT_NEAR(of.entropy, entropy, 2e-6) << columns;
+    EXPECT_NEAR(of.copy_mass, copied, 1e-6) << columns;
+    EXPECT_NEAR(of.lookback_ratio, of_prompt / (of_prompt + of_answer), 1e-6) << columns;
+  }
 }
 
 // Rows of a growing sequence, some of them twice, as a recorder of whole maps wants them.
