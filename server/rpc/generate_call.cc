@@ -110,7 +110,7 @@ void GenerateCallBase::OnToken(int answer, const GeneratedToken& token) {
     attention_time_ += std::max(absl::ZeroDuration(), context_.batcher.Now() - begin);
     attention_bytes_ += attention_spec_->Bytes(static_cast<int>(delta.attention().columns()));
   }
-  Push(event);
+  Push(event, /*more=*/token.more > 0);
 }
 
 void GenerateCallBase::OnEnd(int answer, GenerationSummary summary) {
@@ -151,12 +151,12 @@ void GenerateCallBase::OnDone(const absl::Status& status) {
   End(status);
 }
 
-void GenerateCallBase::Push(const v1::GenerateResponse& event) {
+void GenerateCallBase::Push(const v1::GenerateResponse& event, bool more) {
   grpc::ByteBuffer bytes = SerializeMessage(event);
   absl::MutexLock lock(&mutex_);
   waiting_bytes_ += bytes.Length();
   waiting_.push_back(std::move(bytes));
-  WriteNext();
+  if (!more) WriteNext();
 }
 
 void GenerateCallBase::WriteNext() {
@@ -165,7 +165,7 @@ void GenerateCallBase::WriteNext() {
   waiting_.pop_front();
   is_writing_ = true;
   monitor_.Sent();
-  // A step may have given several tokens: what another follows at once goes with it, in one system call.
+  // What another follows at once, as tokens of one step do, goes with it in one system call.
   grpc::WriteOptions options;
   if (!waiting_.empty()) options.set_buffer_hint();
   StartWrite(&writing_, options);

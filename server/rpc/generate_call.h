@@ -51,7 +51,8 @@ class GenerateCallBase : public grpc::ServerWriteReactor<grpc::ByteBuffer>, priv
   void OnEnd(int answer, GenerationSummary summary) override;
   void OnDone(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mutex_);
 
-  void Push(const v1::GenerateResponse& event) ABSL_LOCKS_EXCLUDED(mutex_);
+  // `more`: another follows at once, and is written with it.
+  void Push(const v1::GenerateResponse& event, bool more = false) ABSL_LOCKS_EXCLUDED(mutex_);
   void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the call is to end now; true once.
   bool TakeEnd() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
