@@ -243,7 +243,11 @@ DecoderBatch Generator::MakeBatch(const std::vector<ScheduledWork>& plan) {
     }
     chunk.hidden = request.embedding != HiddenPooling::kNone && in_prompt;
     active.wanted_rows.Keep(work.begin + work.count, work.drafts);
-    if (active.wanted_rows.Any(work.begin, work.begin + work.count)) chunk.sink = &active.wanted_rows;
+    const int end = work.begin + work.count, from = active.wanted_rows.From(work.begin, end);
+    if (from < end) {
+      chunk.sink = &active.wanted_rows;
+      chunk.sink_from = from - work.begin;
+    }
     batch.Add(chunk);
   }
   return batch;

@@ -19,6 +19,13 @@ WantedRows::WantedRows(const GenerationRequest& request, int layers, int heads)
   }
 }
 
+int WantedRows::From(int begin, int end) const {
+  if (sink_ == nullptr) return end;
+  int from = std::max(begin, std::min(answer_, end));
+  if (begin < of_prompt_.end && end > of_prompt_.begin) from = std::min(from, std::max(begin, of_prompt_.begin));
+  return from;
+}
+
 int WantedRows::KeepAtMost(int keys) const {
   if (wanted_count_ == 0) return std::numeric_limits<int>::max();
   return static_cast<int>(kKeptFloats / (int64_t{wanted_count_} * RoundUp(keys, kKeysStep)));

@@ -19,10 +19,8 @@ class WantedRows : public AttentionSink {
   // The shape is the model's. request.attention may be null: then nothing is wanted; else it must outlive this.
   WantedRows(const GenerationRequest& request, int layers, int heads);
 
-  // Whether some of rows [begin, end) are handed on.
-  bool Any(int begin, int end) const {
-    return sink_ != nullptr && (end > answer_ || (begin < of_prompt_.end && end > of_prompt_.begin));
-  }
+  // The first of rows [begin, end) that is handed on; end: none is.
+  int From(int begin, int end) const;
 
   // How many rows can be kept back of a step whose last row sees `keys` keys: they may take kKeptFloats
   // together.

@@ -143,7 +143,8 @@ void Decoder::Attend(int layer, const DecoderBatch& batch, const KvPages& pages,
                               .window = c.windows[layer],
                               .scale = c.attention_scale};
     bool wanted = false;
-    for (int h = 0; h < group && chunk.sink != nullptr; ++h) wanted |= chunk.sink->Wants(layer, first_head + h);
+    const bool seen = chunk.sink != nullptr && tile.end > chunk.sink_from;
+    for (int h = 0; h < group && seen; ++h) wanted |= chunk.sink->Wants(layer, first_head + h);
     const int keys = chunk.past + heads.rows;
     const auto see = [&](int head, int row, int rows, const float* p, int p_stride, int count, const float* sums) {
       if (!chunk.sink->Wants(layer, first_head + head)) return;
@@ -186,7 +187,8 @@ absl::StatusOr<Decoder::Output> Decoder::Forward(const DecoderBatch& batch, KvPa
       // After the last keys and values only the rows of outputs matter.
       for (size_t i = 0; i < batch.chunks.size(); ++i) {
         const DecoderChunk& chunk = batch.chunks[i];
-        if (chunk.sink == nullptr && !chunk.hidden) from[i] = chunk.logits_from;
+        if (chunk.hidden) continue;
+        from[i] = chunk.sink == nullptr ? chunk.logits_from : std::min(chunk.logits_from, chunk.sink_from);
       }
     }
     Attend(l, batch, pages, team, from, w);

@@ -109,13 +109,17 @@ void AttendOneRow(const PagedHeads& heads, int row, PagedScratch& scratch, const
   scratch.scores.Reserve(int64_t{heads.heads} * stride);
   scratch.log_sum_exp.Reserve(heads.heads);
   float* scores = scratch.scores.data();
-  float* visible = scores + first_page * kTokens - column0;
+  const int skipped = first_page * kTokens - column0;  // columns of pages that are not visible
+  float* visible = scores + skipped;
   ScoreRow(*heads.pages, heads.layer, heads.key_head, heads.table + first_page, count,
            heads.query + row * heads.query_stride, heads.heads, stride, visible);
   for (int h = 0; h < heads.heads; ++h) {
     float* scores_of_head = scores + int64_t{h} * stride;
-    std::fill(scores_of_head, scores_of_head + begin - column0, kHidden);
-    SoftmaxRows(heads.scale, 1, position + 1 - column0, stride, stride, scores_of_head, scratch.log_sum_exp.data() + h);
+    float* visible_of_head = visible + int64_t{h} * stride;
+    std::fill(scores_of_head, visible_of_head, 0.0f);
+    std::fill_n(visible_of_head, begin - first_page * kTokens, kHidden);
+    SoftmaxRows(heads.scale, 1, position + 1 - first_page * kTokens, stride - skipped, stride, visible_of_head,
+                scratch.log_sum_exp.data() + h);
     if (probabilities != nullptr) {
       (*probabilities)(h, row, 1, scores_of_head, stride, keys, scratch.log_sum_exp.data() + h);
     }
@@ -141,23 +145,23 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Tile&
   scratch.log_sum_exp.Reserve(rows);
   scratch.sums.Reserve(rows);
   float* scores = scratch.scores.data();
-  float* visible = scores + first_page * kTokens - column0;
+  const int skipped = first_page * kTokens - column0;  // columns of pages that are not visible
+  float* visible = scores + skipped;
   tile.Use(first_page, pages);
   tile.Scores(heads.query + row * heads.query_stride + head * dim, rows, first_page, pages, stride, visible);
-  for (int r = 0; r < count; ++r) std::fill(scores + int64_t{r} * stride, visible + int64_t{r} * stride, kHidden);
   Hide(heads, row, count, first_page * kTokens, pages * kTokens, stride, visible);
-  // Where nobody looks at the probabilities the output is scaled instead.
-  float* log_sum_exp = probabilities == nullptr ? nullptr : scratch.log_sum_exp.data();
-  float* inverses = probabilities == nullptr ? scratch.sums.data() : nullptr;
-  SoftmaxRows(heads.scale, count, (first_page + pages) * kTokens - column0, columns, stride, scores, log_sum_exp,
-              inverses);
-  if (probabilities != nullptr) (*probabilities)(head, row, count, scores, stride, keys, log_sum_exp);
+  SoftmaxRows(heads.scale, count, pages * kTokens, columns - skipped, stride, visible,
+              probabilities == nullptr ? nullptr : scratch.log_sum_exp.data(), scratch.sums.data());
   tile.Values(visible, stride, rows, first_page, pages, /*accumulate=*/false, scratch.output.data());
   for (int r = 0; r < count; ++r) {
-    const float factor = inverses == nullptr ? 1.0f : inverses[r];
     float* to = heads.output + (row + r) * heads.output_stride + head * dim;
-    for (int c = 0; c < dim; ++c) to[c] = scratch.output[r * dim + c] * factor;
+    for (int c = 0; c < dim; ++c) to[c] = scratch.output[r * dim + c] * scratch.sums[r];
   }
+  if (probabilities == nullptr) return;
+  // The output does not depend on whether somebody looks: the same sums, scaled last.
+  ScaleRows(scratch.sums.data(), count, pages * kTokens, stride, visible);
+  for (int r = 0; r < count; ++r) std::fill_n(scores + int64_t{r} * stride, skipped, 0.0f);
+  (*probabilities)(head, row, count, scores, stride, keys, scratch.log_sum_exp.data());
 }
 
 // All heads of a block without whole rows: memory does not grow with the keys.

@@ -36,12 +36,13 @@ struct PagedScratch {
   AlignedBuffer<float> block;        // pages' keys and values as f32, where they are stored narrower
   AlignedBuffer<float> output;       // [heads, rows, head_dim]
   AlignedBuffer<float> log_sum_exp;  // [heads, rows]
-  AlignedBuffer<float> sums;         // [heads, rows], of the online softmax
+  AlignedBuffer<float> sums;         // [heads, rows], of the online softmax; [rows], inverse, of whole rows
 };
 
 // Computes rows [row_begin, row_end). `probabilities`, when not null, sees the rows of every head, and `keys` is then
 // how many columns it gets (at least the last row's position + 1). Rows of queries beyond row_end may be read, at
-// most 7. Safe on several threads with different scratch and rows.
+// most 7. Up to 1,024 keys the output is bit by bit the same with `probabilities` and without; longer rows that nobody
+// sees go through an online softmax. Safe on several threads with different scratch and rows.
 void AttendPaged(const PagedHeads& heads, int row_begin, int row_end, PagedScratch& scratch,
                  const PagedProbabilityFn* probabilities, int keys);
 

@@ -66,6 +66,17 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
   }
 }
 
+void Scale(const float* HWY_RESTRICT factors, int rows, int columns, int stride, float* HWY_RESTRICT x) {
+  const hn::ScalableTag<float> d;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  for (int r = 0; r < rows; ++r, x += stride) {
+    const auto factor = hn::Set(d, factors[r]);
+    int c = 0;
+    for (; c + lanes <= columns; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, x + c), factor), d, x + c);
+    for (; c < columns; ++c) x[c] *= factors[r];
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd
 HWY_AFTER_NAMESPACE();
@@ -74,10 +85,15 @@ HWY_AFTER_NAMESPACE();
 namespace attnd {
 
 HWY_EXPORT(Rows);
+HWY_EXPORT(Scale);
 
 void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp,
                  float* inverse_sums) {
   HWY_DYNAMIC_DISPATCH(Rows)(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums);
+}
+
+void ScaleRows(const float* factors, int rows, int columns, int stride, float* x) {
+  HWY_DYNAMIC_DISPATCH(Scale)(factors, rows, columns, stride, x);
 }
 
 }  // namespace attnd

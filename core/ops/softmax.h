@@ -18,6 +18,8 @@ constexpr int ScoreStride(int keys) {
 // is cheaper to apply to the product of rows and values, narrower than the rows.
 void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x /* [rows, stride] */,
                  float* log_sum_exp /* [rows] */, float* inverse_sums /* [rows] */ = nullptr);
+// Row r times factors[r], as the inverse_sums that were left.
+void ScaleRows(const float* factors /* [rows] */, int rows, int columns, int stride, float* x /* [rows, stride] */);
 
 }  // namespace attnd
 

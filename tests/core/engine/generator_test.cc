@@ -120,6 +120,22 @@ TEST_P(GeneratorTest, AttentionOfEachTokenIsItsRowOfTheWholeMap) {
   }
 }
 
+TEST_P(GeneratorTest, AnAnswerIsBitByBitTheSameWithItsAttention) {
+  Generator blind(*decoder, *tokenizer, team, Options()), seeing(*decoder, *tokenizer, team, Options());
+  for (size_t i = 0; i < cases.size(); ++i) {
+    GenerationRequest request = Request(i);
+    request.logprobs = 0;
+    const auto expected = Finish(blind, request);
+    golden::KeepMaps maps(decoder->config(), static_cast<int>(request.prompt.size()) + request.max_tokens);
+    request.attention = &maps;
+    const auto result = Finish(seeing, request);
+    ASSERT_EQ(result->Ids(), expected->Ids());
+    for (size_t t = 0; t < result->tokens.size(); ++t) {
+      EXPECT_EQ(result->tokens[t].logprob, expected->tokens[t].logprob) << t;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, GeneratorTest, ::testing::Values("llama", "mistral", "gpt2", "gemma3"),
                          [](const auto& info) { return std::string(info.param); });
 

@@ -66,9 +66,11 @@ TEST_F(WantedRowsTest, OfThePromptAndThoseThatGiveTokens) {
   GenerationRequest request = Request();
   request.prompt_attention = {1, 3};
   WantedRows rows(request, kLayers, kHeads);
-  EXPECT_TRUE(rows.Any(0, 2));
-  EXPECT_FALSE(rows.Any(3, 4));
-  EXPECT_TRUE(rows.Any(3, 5));
+  EXPECT_EQ(rows.From(0, 2), 1);
+  EXPECT_EQ(rows.From(2, 5), 2);
+  EXPECT_EQ(rows.From(3, 4), 4);
+  EXPECT_EQ(rows.From(3, 5), 4);
+  EXPECT_EQ(rows.From(7, 8), 7);
   Step(rows, 0, 5);
   EXPECT_THAT(seen.Take(), ElementsAre("L0H1 1", "L0H1 2", "L0H1 4", "L1H2 1", "L1H2 2", "L1H2 4"));
 }
@@ -102,7 +104,7 @@ TEST_F(WantedRowsTest, KeepsAsManyAsFit) {
 
 TEST_F(WantedRowsTest, NobodyLooks) {
   WantedRows rows(GenerationRequest{.prompt = {1, 2}, .max_tokens = 3}, kLayers, kHeads);
-  EXPECT_FALSE(rows.Any(0, 100));
+  EXPECT_EQ(rows.From(0, 100), 100);
   EXPECT_GE(rows.KeepAtMost(1 << 20), 1 << 20);
   rows.Keep(3, 4);
   rows.HandOn(3);

@@ -105,6 +105,8 @@ class Sequence {
     for (int r = c_.rows; r < c_.rows + 8; ++r) ASSERT_EQ(output_[r * Stride()], -7.0f);
   }
 
+  const std::vector<float>& output() const { return output_; }
+
  private:
   int64_t Width() const { return 2 * c_.head_dim; }
   int64_t Stride() const { return c_.heads * c_.head_dim + 16; }
@@ -143,6 +145,20 @@ TEST(PagedAttentionTest, IsItsDefinition) {
           Sequence(c, type, 5).Check(look, Tolerance(type));
           if (testing::Test::HasFatalFailure()) return;
         }
+      }
+    }
+  });
+}
+
+// An answer must not become another one because its attention is asked for.
+TEST(PagedAttentionTest, OutputIsTheSameWhereSomebodyLooks) {
+  OnEveryTarget([] {
+    for (const KvType type : {KvType::kF32, KvType::kBf16, KvType::kInt8}) {
+      for (const Case& c : kCases) {
+        Sequence unseen(c, type, 7), seen(c, type, 7);
+        unseen.Check(/*look=*/false, Tolerance(type));
+        seen.Check(/*look=*/true, Tolerance(type));
+        EXPECT_EQ(unseen.output(), seen.output()) << "dim " << c.head_dim << " first " << c.first << " rows " << c.rows;
       }
     }
   });
