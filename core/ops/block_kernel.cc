@@ -40,7 +40,7 @@ int Columns() { return kVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<flo
 
 template <class Type>
 int StepBytes() {
-  if constexpr (hwy::IsSame<Type, ScaledBytes>()) {
+  if constexpr (requires { Type::StepBytes(0); }) {
     return Type::StepBytes(Columns());
   } else {
     return Columns() * Type::kStep * Type::kWeightBytes;
@@ -72,6 +72,29 @@ void Widen(ScaledBytes, const std::byte* chunk, int steps, float* HWY_RESTRICT w
     }
   }
 }
+
+#if HWY_HAVE_FLOAT16
+// A chunk as F16Pairs.
+void Widen(F16Bytes, const std::byte* chunk, int steps, float* HWY_RESTRICT wide) {
+  const hn::ScalableTag<hwy::float16_t> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto* HWY_RESTRICT to = reinterpret_cast<hwy::float16_t*>(wide);
+  for (int s = 0; s < steps; s += kScaledInputs / F16Bytes::kStep) {
+    const auto* scales = reinterpret_cast<const hwy::float16_t*>(chunk);
+    const auto first = hn::LoadU(d, scales), second = hn::LoadU(d, scales + lanes);
+    const auto last = hn::LoadU(d, scales + (kVectors - 1) * lanes);
+    chunk += kVectors * lanes * sizeof(hwy::float16_t);
+    HWY_UNROLL(4)
+    for (int i = 0; i < kScaledInputs / F16Bytes::kStep; ++i, chunk += kVectors * lanes, to += kVectors * lanes) {
+      hn::Store(hn::Mul(F16Bytes::Load(d, chunk), first), d, to);
+      hn::Store(hn::Mul(F16Bytes::Load(d, chunk + lanes), second), d, to + lanes);
+      if constexpr (kVectors == 3) {
+        hn::Store(hn::Mul(F16Bytes::Load(d, chunk + 2 * lanes), last), d, to + 2 * lanes);
+      }
+    }
+  }
+}
+#endif
 
 // Chunk after chunk of k, all rows over each. `scales`: null where sums are floats. The weights are of Type, and may be
 // narrower than what Kernel multiplies.
@@ -145,9 +168,10 @@ void MultiplyFloats(UkernelData data, const BlockRows& rows, const BlockWeights&
 
 void MultiplyScaled(UkernelData data, const BlockRows& rows, const BlockWeights& weights, const GroupScales& scales,
                     float* c, int64_t stride) {
-  if (data == UkernelData::kF16) {
+  if (data == UkernelData::kF16 || data == UkernelData::kF16S8) {
 #if HWY_HAVE_FLOAT16
-    return MultiplyChunks<F16Pairs, ToScaled<F16Pairs>>(rows, weights, &scales, c, stride);
+    return data == UkernelData::kF16 ? MultiplyChunks<F16Pairs, ToScaled<F16Pairs>>(rows, weights, &scales, c, stride)
+                                     : MultiplyChunks<F16Bytes, ToScaled<F16Pairs>>(rows, weights, &scales, c, stride);
 #else
     HWY_ABORT("no f16 on this target: HasF16Kernel()");
 #endif
@@ -177,6 +201,7 @@ bool HasF16Kernel() { return CpuHasF16() && !MatmulIsForced() && HWY_DYNAMIC_DIS
 bool HasBlockKernel(UkernelData data, int columns, int k) {
   if (columns != BlockKernelColumns() || k % (kBlockKernelSteps * UkernelInterleave(data)) != 0) return false;
   if (data == UkernelData::kF16) return HasF16Kernel() && k <= kF16GroupInputs;
+  if (data == UkernelData::kF16S8) return HasF16Kernel() && k <= kF16GroupInputs && k % kScaledInputs == 0;
   if (!CpuIsIntel() || GetCpuPath() == CpuPath::kBaseline || MatmulIsForced()) return false;
   switch (data) {
     case UkernelData::kF32:
@@ -188,6 +213,7 @@ bool HasBlockKernel(UkernelData data, int columns, int k) {
       return GetCpuPath() == CpuPath::kAvx512 && CpuHasVnni();
     case UkernelData::kBf16:
     case UkernelData::kF16:
+    case UkernelData::kF16S8:
       break;
   }
   return false;

@@ -19,7 +19,8 @@ struct BlockRows {
 };
 
 // A block as UkernelShape::data lays out B: [k / interleave, BlockKernelColumns(), interleave]; of kF32S8, for every
-// kScaledInputs of k the f32 scales of the columns and then [kScaledInputs, BlockKernelColumns()].
+// kScaledInputs of k the f32 scales of the columns and then [kScaledInputs, BlockKernelColumns()]; of kF16S8 their f16
+// scales, each twice, and then [kScaledInputs / 2, BlockKernelColumns(), 2].
 struct BlockWeights {
   const std::byte* first;
   int k;
@@ -43,9 +44,9 @@ bool HasBlockKernel(UkernelData data, int columns, int k);
 void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,
                         float* c /* [rows, stride] */, int64_t stride);
 
-// c = what the products of kU8S8 or kF16 in `scales.groups` groups of weights.k inputs each stand for: of kU8S8 as
-// ScaleSums has them, to the same bits. Of kF16 a group's products of even k and those of odd k are summed in f16, and
-// weights.k is at most kF16GroupInputs.
+// c = what the products of kU8S8, kF16 or kF16S8 in `scales.groups` groups of weights.k inputs each stand for: of kU8S8
+// as ScaleSums has them, to the same bits. Of f16 a group's products of even k and those of odd k are summed in f16,
+// and weights.k is at most kF16GroupInputs.
 void MultiplyScaledBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,
                          const GroupScales& scales, float* c /* [rows, stride] */, int64_t stride);
 

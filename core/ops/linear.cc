@@ -63,7 +63,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
                            .ldb = weights_.block(),
                            .ldc = sums_apart ? weights_.block() : kStripColumns,
                            .data = weights_.data()};
-  if (weights_.data() == UkernelData::kF16 || weights_.data() == UkernelData::kF32S8) return;  // no ukernel has them
+  if (!HasUkernel(weights_.data())) return;
   whole_ = GetUkernelTable(shape);
   UkernelShape last = shape;
   last.n = outputs - (weights_.blocks() - 1) * weights_.block();
@@ -109,7 +109,7 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
         const int64_t at = int64_t{g} * rows + r;
         const int columns = std::min(group, inputs_ - g * group);
         uint8_t* levels = to + r * row_bytes + g * group_bytes;
-        if (data == UkernelData::kF16) {
+        if (weights_.f16()) {
           ScaleRowToF16(from + g * group, columns, group, reinterpret_cast<uint16_t*>(levels), scales + at);
         } else {
           QuantizeRow(from + g * group, columns, group, levels, scales + at, offsets + at);
@@ -229,15 +229,15 @@ bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int
                           LinearRows& y, const Epilogue& epilogue) const {
   const PackedWeights& to = next.weights_;
   const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
-  const bool fits = weights_.scaled() && to.data() == weights_.data() && to.padded_inputs() == outputs_ / parts &&
-                    to.group() % weights_.block() == 0 && to.group() * parts <= kQuantizedColumns &&
-                    panels * to.groups() >= 2 * team.lanes();
+  const bool fits = weights_.scaled() && to.scaled() && to.f16() == weights_.f16() &&
+                    to.padded_inputs() == outputs_ / parts && to.group() % weights_.block() == 0 &&
+                    to.group() * parts <= kQuantizedColumns && panels * to.groups() >= 2 * team.lanes();
   if (!fits) return false;
   next.Reserve(rows, y);
   RunTiles(team, Prepare(team, x, rows), parts, to.group() / weights_.block(), [&](const Strip& s) {
     const int64_t at = int64_t{s.column / to.group()} * rows + s.row;
     const int64_t value_bytes = to.row_bytes() / to.padded_inputs();
-    epilogue(s, QuantizedTile{.f16 = to.data() == UkernelData::kF16,
+    epilogue(s, QuantizedTile{.f16 = to.f16(),
                               .rows = y.levels_.data() + s.row * to.row_bytes() + s.column * value_bytes,
                               .stride = to.row_bytes(),
                               .scales = y.scales_.data() + at,

@@ -12,7 +12,7 @@ namespace attnd {
 // Blocks [block, block + count) of columns, side by side. `first`: of the tiles that read them.
 void Linear::Multiply(const Input& input, int row, int rows, int block, int count, bool first, int32_t* sums,
                       float* product, int64_t stride) const {
-  const bool f16 = weights_.data() == UkernelData::kF16;
+  const bool f16 = weights_.f16();
   // No ukernel has it. To the block kernel narrow blocks are whole: products have room for one.
   const bool own = f16 || weights_.data() == UkernelData::kF32S8;
   const int at_once = rows == 1 ? count : 1;

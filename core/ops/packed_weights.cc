@@ -25,6 +25,34 @@ bool AreScaledBytes(absl::Span<const float> weight) {
   return true;
 }
 
+// Inputs of a group of kF16S8: whole runs of kScaledInputs, and all groups alike. 0: there is no such.
+int F16BytesGroup(int inputs) {
+  if (inputs % kScaledInputs != 0) return 0;
+  int group = kF16GroupInputs;
+  while (inputs % group != 0) group -= kScaledInputs;
+  return group;
+}
+static_assert(kF16GroupInputs % kScaledInputs == 0);
+
+// Whether f16 weights are bytes by scales that are f16, and normal, by what their group is scaled with: then the
+// product is what the weight is rounded to.
+bool AreF16Bytes(absl::Span<const float> weight, int inputs) {
+  const int group = F16BytesGroup(inputs);
+  if (group == 0) return false;
+  int8_t levels[kScaledInputs];
+  float scale;
+  for (size_t i = 0; i < weight.size(); i += group) {
+    const float by = F16ScaleOf(LargestMagnitude(weight.data() + i, group), kF16WeightBits).inverse;
+    for (int k = 0; k < group; k += kScaledInputs) {
+      if (!FindScaledBytes(weight.data() + i + k, levels, &scale)) return false;
+      const float scaled = scale * by;
+      const bool normal = scaled == 0 || std::abs(scaled) >= 0x1p-14f;
+      if (!normal || (std::bit_cast<uint32_t>(scaled) & 0x1fff) != 0) return false;
+    }
+  }
+  return true;
+}
+
 bool AreBf16(absl::Span<const float> weight) {
   return std::all_of(weight.begin(), weight.end(), [](float w) { return (std::bit_cast<uint32_t>(w) & 0xffff) == 0; });
 }
@@ -39,6 +67,7 @@ UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inpu
       if (AreBf16(weight) && UkernelBackend(UkernelData::kF32Bf16) == "brgemm") return UkernelData::kF32Bf16;
       break;
     case Precision::kBf16:
+      if (compact && HalvesData() == UkernelData::kF16 && AreF16Bytes(weight, inputs)) return UkernelData::kF16S8;
       return HalvesData();
     case Precision::kInt8:
       return UkernelData::kU8S8;
@@ -51,6 +80,7 @@ int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {
     case UkernelData::kF32:
       return inputs * columns * 4;
     case UkernelData::kF32S8:
+    case UkernelData::kF16S8:  // with half the bytes, but each twice
       return inputs * columns + inputs / kScaledInputs * columns * int64_t{sizeof(float)};
     case UkernelData::kU8S8:
       return inputs * columns;
@@ -65,6 +95,7 @@ int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {
 // Groups of inputs, and inputs of a group.
 int GroupsOf(UkernelData data, int inputs, int group_inputs) {
   if (data == UkernelData::kF16) return (inputs + kF16GroupInputs - 1) / kF16GroupInputs;
+  if (data == UkernelData::kF16S8) return inputs / F16BytesGroup(inputs);
   return data == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1;
 }
 int GroupSteps(UkernelData data) {
@@ -123,6 +154,9 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
     case UkernelData::kF16:
       PackF16(weight);
       break;
+    case UkernelData::kF16S8:
+      PackF16Bytes(weight);
+      break;
     case UkernelData::kF32S8:
       PackScaledBytes(weight);
       break;
@@ -162,7 +196,7 @@ absl::Span<const float> PackedWeights::Row(absl::Span<const float> weight, int o
   return weight.subspan(int64_t{output} * inputs_ + begin, std::clamp<int64_t>(inputs_ - begin, 0, group_));
 }
 
-void PackedWeights::PackF16(absl::Span<const float> weight) {
+std::vector<float> PackedWeights::ScaleF16(absl::Span<const float> weight) {
   scales_.resize(int64_t{groups_} * outputs_ + block_);
   std::vector<float> inverses(int64_t{groups_} * outputs_);
   for (int g = 0; g < groups_; ++g) {
@@ -173,6 +207,11 @@ void PackedWeights::PackF16(absl::Span<const float> weight) {
       inverses[at] = by.inverse;
     }
   }
+  return inverses;
+}
+
+void PackedWeights::PackF16(absl::Span<const float> weight) {
+  const std::vector<float> inverses = ScaleF16(weight);
   Pack<uint16_t>(weight, [&](const float* w, int count, int n, int g, uint16_t* to) {
     ScaleToF16(w, count, inverses[int64_t{g} * outputs_ + n], to);
   });
@@ -188,6 +227,26 @@ void PackedWeights::PackScaledBytes(absl::Span<const float> weight) {
       FindScaledBytes(weight.data() + int64_t{n} * inputs_ + k, levels, reinterpret_cast<float*>(to) + n % block_);
       auto* column = reinterpret_cast<int8_t*>(to + block_ * sizeof(float)) + n % block_;
       for (int i = 0; i < kScaledInputs; ++i) column[i * block_] = levels[i];
+    }
+  }
+}
+
+void PackedWeights::PackF16Bytes(absl::Span<const float> weight) {
+  const std::vector<float> inverses = ScaleF16(weight);
+  std::fill_n(packed_.get(), blocks_ * block_bytes_, std::byte{0});
+  const int64_t part = BlockBytes(data_, kScaledInputs, block_);
+  for (int n = 0; n < outputs_; ++n) {
+    std::byte* to = packed_.get() + n / block_ * block_bytes_;
+    const int column = n % block_;
+    for (int k = 0; k < inputs_; k += kScaledInputs, to += part) {
+      int8_t levels[kScaledInputs];
+      float scale;
+      FindScaledBytes(weight.data() + int64_t{n} * inputs_ + k, levels, &scale);
+      auto* scales = reinterpret_cast<uint16_t*>(to) + 2 * column;
+      ScaleToF16(&scale, 1, inverses[int64_t{k / group_} * outputs_ + n], scales);
+      scales[1] = scales[0];
+      auto* pairs = reinterpret_cast<int8_t*>(to + block_ * 2 * sizeof(uint16_t)) + 2 * column;
+      for (int i = 0; i < kScaledInputs; ++i) pairs[i / 2 * 2 * block_ + i % 2] = levels[i];
     }
   }
 }

@@ -23,19 +23,20 @@ constexpr int kDecoderGroupInputs = 192;
 UkernelData HalvesData();
 
 // Blocks of `block` columns (outputs), each [inputs, block] with the rows interleaved as UkernelInterleave says
-// (kF32S8: as BlockWeights says); rows and columns beyond the weights are 0. Immutable after construction.
+// (kF32S8, kF16S8: as BlockWeights says); rows and columns beyond the weights are 0. Immutable after construction.
 class PackedWeights {
  public:
   // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8. `compact`: f32 weights
-  // that are bf16 all, or bytes with scales, are kept as that. It changes no weight, and makes single rows faster, for
-  // they wait for memory; many rows pay a few per cent, for they are multiplied as f32.
+  // that are bf16 all, or bytes with scales, are kept as that, as are f16 ones that are such bytes. It changes no
+  // weight, and makes single rows faster, for they wait for memory; many rows pay a few per cent, for they are
+  // multiplied as f32 or f16.
   PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
                 int group_inputs = DefaultGroupInputs(), bool compact = false);
 
   UkernelData data() const { return data_; }
   int block() const { return block_; }  // columns of a block, as measured best for the type and CPU
   int blocks() const { return blocks_; }
-  // Inputs of a group, whose activations share a range in kU8S8, a scale in kF16: a row's few large values then coarsen
+  // Inputs of a group, whose activations share a range in kU8S8, a scale in f16: a row's few large values then coarsen
   // their own group only. A multiple of the interleave; one group of all inputs in the other types.
   int group() const { return group_; }
   int groups() const { return groups_; }
@@ -48,8 +49,9 @@ class PackedWeights {
   bool floats() const {
     return data_ == UkernelData::kF32 || data_ == UkernelData::kF32Bf16 || data_ == UkernelData::kF32S8;
   }
-  bool scaled() const { return data_ == UkernelData::kU8S8 || data_ == UkernelData::kF16; }
-  // [outputs] of kU8S8 and kF16, for the inputs of group g: w ~ scale * weight. May be read to the end of a block.
+  bool f16() const { return data_ == UkernelData::kF16 || data_ == UkernelData::kF16S8; }
+  bool scaled() const { return data_ == UkernelData::kU8S8 || f16(); }
+  // [outputs] where scaled, for the inputs of group g: w ~ scale * weight. May be read to the end of a block.
   const float* scales(int g) const { return scales_.data() + int64_t{g} * outputs_; }
   // [outputs] of kU8S8 alone: that scale times the column's sum over group g.
   const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
@@ -64,7 +66,10 @@ class PackedWeights {
   absl::Span<const float> Row(absl::Span<const float> weight, int output, int group) const;
   void Quantize(absl::Span<const float> weight);
   void PackScaledBytes(absl::Span<const float> weight);
+  // Sets scales_; returns their inverses.
+  std::vector<float> ScaleF16(absl::Span<const float> weight);
   void PackF16(absl::Span<const float> weight);
+  void PackF16Bytes(absl::Span<const float> weight);
 
   const int outputs_, inputs_;
   const UkernelData data_;

@@ -33,7 +33,7 @@ HWY_INLINE V AddQuads(D d, hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::Repartiti
 // Each type has: the sum's type as it is stored; kStep, neighbours of k that are multiplied at once; the bytes of a
 // value of either side; Zero, an empty sum; Row, those neighbours of a row in every lane; Weights, a vector of columns
 // by kStep; Add, sum += their product; Stored, what a sum comes to; kOffsets, whether scaled
-// rows have an offset. D is that of a vector of the sum's type. ScaledBytes are only loaded.
+// rows have an offset. D is that of a vector of the sum's type. ScaledBytes and F16Bytes are only loaded.
 
 // A vector of sums that are stored as they are.
 struct PlainSums {
@@ -168,6 +168,21 @@ struct F16Pairs : Pairs<hwy::float16_t> {
     const auto even = hn::And(hn::ShiftRight<3>(hn::ShiftLeft<16>(bits)), places);
     const auto odd = hn::And(hn::ShiftRight<3>(bits), places);
     return hn::Mul(hn::Add(hn::BitCast(d, even), hn::BitCast(d, odd)), hn::Set(d, 0x1p112f));
+  }
+};
+
+// f16 by s8 that are made f16 before: [k / kScaledInputs] of the f16 scales of a block's columns, each twice, then
+// kScaledInputs / 2 pairs of k by them.
+struct F16Bytes {
+  static constexpr int kStep = 2, kActivationBytes = 2;
+  static constexpr int StepBytes(int columns) {  // of weights, scales included
+    return kStep * (columns + columns * 2 * static_cast<int>(sizeof(uint16_t)) / kScaledInputs);
+  }
+  template <class D>
+  static HWY_INLINE auto Load(D d, const std::byte* weights) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    const auto bytes = hn::LoadU(hn::Rebind<int8_t, D>(), reinterpret_cast<const int8_t*>(weights));
+    return hn::ConvertTo(d, hn::PromoteTo(hn::RebindToSigned<D>(), bytes));
   }
 };
 #endif

@@ -20,6 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // How far ahead of its loads a stream asks for memory, in bytes: docs/performance.md.
 constexpr int kAhead = 1024;
+constexpr int kFetchedBytes = 64;  // by a prefetch
 HWY_INLINE void FetchAhead(const std::byte* weights) { hwy::Prefetch(weights + kAhead); }
 
 // kStreams products of kVectors vectors of columns, those of a block's groups, block after block, from `index` on: as
@@ -112,10 +113,68 @@ void MultiplyScaledStreams(const std::byte* row, int k, const RowBlocks& blocks,
   }
 }
 
+#if HWY_HAVE_FLOAT16
+// MultiplyStreams of bytes that are made f16 on the way.
+template <int kStreams, int kVectors>
+void MultiplyF16ByteStreams(const std::byte* row, int k, const RowBlocks& blocks, int index, std::byte* out) {
+  const hn::ScalableTag<float> d;
+  const hn::Repartition<hwy::float16_t, decltype(d)> d16;
+  using V = hn::Vec<decltype(d16)>;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d16));
+  const int64_t group_bytes = int64_t{k} / F16Bytes::kStep * F16Bytes::StepBytes(blocks.columns);
+  const std::byte* a[kStreams];
+  const std::byte* b[kStreams];
+  float* c[kStreams];
+  V sums[kStreams][kVectors];
+  HWY_UNROLL(4)
+  for (int s = 0; s < kStreams; ++s) {
+    const int64_t block = (index + s) / blocks.groups, group = (index + s) % blocks.groups;
+    a[s] = row + group * k * F16Bytes::kActivationBytes;
+    b[s] = blocks.first + block * blocks.stride + group * group_bytes;
+    c[s] = reinterpret_cast<float*>(out) + (group * blocks.count + block) * blocks.columns;
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) sums[s][v] = F16Pairs::Zero(d);
+  }
+  for (int64_t i = 0; i < k; i += kScaledInputs) {
+    V scales[kStreams][kVectors];
+    HWY_UNROLL(4)
+    for (int s = 0; s < kStreams; ++s) {
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVectors; ++v, b[s] += lanes * sizeof(hwy::float16_t)) {
+        scales[s][v] = hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(b[s]));
+      }
+    }
+    for (int64_t j = i; j < i + kScaledInputs; j += F16Bytes::kStep) {
+      HWY_UNROLL(4)
+      for (int s = 0; s < kStreams; ++s) {
+        const auto values = F16Pairs::Row(d, a[s] + j * F16Bytes::kActivationBytes);
+        FetchAhead(b[s]);
+        FetchAhead(b[s] + kFetchedBytes);
+        HWY_UNROLL(4)
+        for (int v = 0; v < kVectors; ++v, b[s] += lanes) {
+          sums[s][v] = F16Pairs::Add(d, values, hn::Mul(F16Bytes::Load(d16, b[s]), scales[s][v]), sums[s][v]);
+        }
+      }
+    }
+  }
+  HWY_UNROLL(4)
+  for (int s = 0; s < kStreams; ++s) {
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) {
+      hn::StoreU(F16Pairs::Stored(d, sums[s][v]), d, c[s] + v * static_cast<int64_t>(hn::Lanes(d)));
+    }
+  }
+}
+#endif
+
 template <class Type, int kStreams, int kVectors>
 constexpr auto StreamsOf() {
   if constexpr (hwy::IsSame<Type, ScaledBytes>()) {
     return &MultiplyScaledStreams<kStreams, kVectors>;
+#if HWY_HAVE_FLOAT16
+  } else if constexpr (hwy::IsSame<Type, F16Bytes>()) {
+    return &MultiplyF16ByteStreams<kStreams, kVectors>;
+#endif
   } else {
     return &MultiplyStreams<Type, kStreams, kVectors>;
   }
@@ -150,6 +209,12 @@ void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks
       return MultiplyProducts<Floats<float>, kVectors>(a, k, blocks, c);
     case UkernelData::kF32S8:
       return MultiplyProducts<ScaledBytes, kVectors>(a, k, blocks, c);
+    case UkernelData::kF16S8:
+#if HWY_HAVE_FLOAT16
+      return MultiplyProducts<F16Bytes, kVectors>(a, k, blocks, c);
+#else
+      HWY_ABORT("no f16 on this target: HasF16Kernel()");
+#endif
     case UkernelData::kF16:
 #if HWY_HAVE_FLOAT16
       return MultiplyProducts<F16Pairs, kVectors>(a, k, blocks, c);

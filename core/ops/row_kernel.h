@@ -12,8 +12,9 @@
 
 namespace attnd {
 
-// Blocks of weights as UkernelShape::data lays out B (kF32S8: as BlockWeights says, one group): [groups, k /
-// interleave, columns, interleave], `columns` one to four vectors of f32: 16 of PackedWeights on AVX2, 48 on AVX-512.
+// Blocks of weights as UkernelShape::data lays out B (kF32S8, of one group, and kF16S8: as BlockWeights says): [groups,
+// k / interleave, columns, interleave], `columns` one to four vectors of f32: 16 of PackedWeights on AVX2, 48 on
+// AVX-512.
 struct RowBlocks {
   const std::byte* first;
   int64_t stride;  // bytes from one block to the next
@@ -25,8 +26,8 @@ struct RowBlocks {
 };
 
 // c = a B of every block. Exact for kU8S8, else summed in the order of k, of kF32S8 by kScaledInputs and
-// of kF16 even and odd k apart. k is a multiple of the interleave, and for
-// kF16 at most kF16GroupInputs.
+// of
+// f16 even and odd k apart. k is a multiple of the interleave, and for f16 at most kF16GroupInputs.
 void MultiplyRow(UkernelData data, const void* a /* [groups, k] */, int k, const RowBlocks& blocks,
                  void* c /* [groups, count, columns] */);
 

@@ -33,6 +33,7 @@ Types TypesOf(UkernelData data) {
     case UkernelData::kF32:
     case UkernelData::kF16:
     case UkernelData::kF32S8:
+    case UkernelData::kF16S8:
       break;
     case UkernelData::kBf16:
       return {DataType::bf16, DataType::bf16, kF32};
@@ -174,6 +175,7 @@ std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
   switch (shape.data) {
     case UkernelData::kF16:
     case UkernelData::kF32S8:
+    case UkernelData::kF16S8:
       std::abort();  // a fault of the caller's: no Ukernel has it
     case UkernelData::kF32:
       break;
@@ -198,6 +200,7 @@ int UkernelInterleave(UkernelData data) {
       return 1;
     case UkernelData::kBf16:
     case UkernelData::kF16:
+    case UkernelData::kF16S8:
       return 2;
     case UkernelData::kU8S8:
       return 4;

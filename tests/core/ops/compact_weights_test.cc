@@ -19,10 +19,11 @@ namespace attnd {
 namespace {
 
 // Blocks as a file of `level` (127: Q8_0, 8 or 7: Q4_0, 16 or 15: Q5_0) has them: a scale of eleven bits, and one value
-// at -level or level.
-std::vector<float> Blocks(int count, int level, uint32_t seed) {
+// at -level or level. Scales are of so many magnitudes, in powers of two.
+std::vector<float> Blocks(int count, int level, uint32_t seed, int magnitudes = 26) {
   std::mt19937 random(seed);
-  std::uniform_int_distribution<int> value(-level + 1, level - 1), scale(1024, 2047), exponent(-20, 5), sign(0, 1);
+  std::uniform_int_distribution<int> value(-level + 1, level - 1), scale(1024, 2047), exponent(6 - magnitudes, 5),
+      sign(0, 1);
   std::vector<float> weights;
   for (int b = 0; b < count; ++b) {
     const float d =
@@ -159,6 +160,32 @@ TEST(CompactWeightsTest, LinearMultipliesThemAsBeforeInLessMemory) {
       float largest = 0;
       for (int i = 0; i < rows * kOutputs; ++i) largest = std::max(largest, std::abs(expected[i]));
       for (int i = 0; i < rows * kOutputs; ++i) ASSERT_NEAR(y[i], expected[i], 1e-5f * largest) << rows << " " << i;
+    }
+  }
+}
+
+// f16 weights from bytes are those from f32, to the bit.
+TEST(CompactWeightsTest, F16FromBytesIsTheSameInLessMemory) {
+  if (!HasF16Kernel()) GTEST_SKIP() << "no AVX512-FP16 on this CPU";
+  constexpr int kOutputs = 130, kInputs = 320;  // a last block that is narrow
+  WorkTeam team(2);
+  WorkTeam::Session session(team);
+  const std::vector<float> bias = Random(kOutputs, 2);
+  for (const int level : {127, 8, 16}) {
+    // Scales far below the largest of their group would not be normal f16: such weights stay 16 bits wide.
+    for (const auto& [magnitudes, share] : {std::pair(7, 0.6), {26, 1.0}}) {
+      const std::vector<float> weights = Blocks(kOutputs * kInputs / kScaledInputs, level, 3, magnitudes);
+      const Linear plain(weights, bias, kOutputs, kInputs, Precision::kBf16);
+      const Linear compact(weights, bias, kOutputs, kInputs, Precision::kBf16, kDecoderGroupInputs, /*compact=*/true);
+      EXPECT_LE(static_cast<double>(compact.bytes()), share * static_cast<double>(plain.bytes()));
+      EXPECT_GE(static_cast<double>(compact.bytes()), (share - 0.1) * static_cast<double>(plain.bytes()));
+      for (const int rows : {1, 2, 8, 9, 40, 64, 131}) {
+        const std::vector<float> x = Random((rows + Linear::kPaddingRows) * kInputs, rows);
+        std::vector<float> y((rows + Linear::kPaddingRows) * kOutputs), expected(y.size());
+        plain.Run(session, x.data(), rows, Activation::kNone, expected.data());
+        compact.Run(session, x.data(), rows, Activation::kNone, y.data());
+        ASSERT_EQ(y, expected) << rows << " rows, level " << level << ", magnitudes " << magnitudes;
+      }
     }
   }
 }
