@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/golden/golden.h"
 
 namespace attnd {
@@ -245,6 +246,31 @@ TEST(TokenizerThreadTest, ManyThreadsShareOneTokenizer) {
             tokenizer->TokenText(encoding->ids[0]) != "[CLS]" || !tokenizer->Decode(encoding->ids, true).ok()) {
           ++mismatches[t];
         }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(mismatches, Each(0));
+}
+
+// BPE keeps the words that it has seen, for all threads.
+TEST(TokenizerThreadTest, ManyThreadsShareTheWordsOfOneBpe) {
+  std::vector<std::string> texts;
+  std::vector<std::vector<int32_t>> ids;
+  const auto alone = golden::LoadTokenizer(golden::Folder("gpt2"));
+  for (int i = 0; i < 400; ++i) {
+    texts.push_back(absl::StrCat("the word", i % 50, " and ", i, "th one, said to ", i * i));
+    ids.push_back(alone->Encode(texts.back(), {}).value().ids);
+  }
+  const auto shared = golden::LoadTokenizer(golden::Folder("gpt2"));
+  std::vector<std::thread> threads;
+  std::vector<int> mismatches(8, 0);
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 400; ++i) {
+        const int c = (i + t * 25) % 400;
+        const auto encoding = shared->Encode(texts[c], {});
+        if (!encoding.ok() || encoding->ids != ids[c]) ++mismatches[t];
       }
     });
   }
