@@ -66,12 +66,13 @@ def report(bench):
 
 
 def rows():
-    """Short runs on one server in turn, with the same prompts: a machine that slows down slows all kinds. The processor's time of a token is what
+    """Short runs on one server in turn, with the same prompts, of which the cache has room for one and a half of SmolLM2-135M's (of a smaller model
+    it would know them from the run before): a machine that slows down slows all kinds. The processor's time of a token is what
     neighbours touch the least."""
     result = {}
     for name, flags in ("with drafts", ()), ("without drafts", ("--lookup-tokens", "0")):
         runs = {kind: [] for kind in ("none", "layer", "statistics")}
-        with serve("--kv-cache-bytes", "8MiB", *flags) as server:  # one sequence and a half: no prompt is known from the run before
+        with serve("--kv-cache-bytes", "16MiB" if args.precision == "f32" else "8MiB", *flags) as server:
             for i in range(args.rounds):
                 kinds = list(runs)
                 for kind in kinds[i % 3:] + kinds[:i % 3]:

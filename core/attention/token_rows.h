@@ -22,7 +22,8 @@ struct TokenRowStatistics {
   float copy_mass;  // weight on earlier occurrences of the token that came out of the row
 };
 
-// `ids` are the tokens up to the row's own, `prompt` how many of them are the prompt's, `token` what came out.
+// `ids` are the tokens up to the row's own, as many as the row has columns, `prompt` how many of them are the prompt's,
+// `token` what came out.
 TokenRowStatistics StatisticsOf(absl::Span<const float> row, absl::Span<const int32_t> ids, int prompt, int32_t token);
 
 // Keeps the last row it saw of each selected head; a step's rows are whole when Engine or Generator say so (OnToken).

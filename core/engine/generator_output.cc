@@ -99,7 +99,7 @@ bool Generator::SampleToken(Active& active, float* logits) const {
                        .top = {}};
   if (active.request.logprobs > 0) token.top = TopLogprobs(row, active.request.logprobs);
   // Sampling changes the logits, so the sum comes first.
-  const float log_sum = active.request.logprobs >= 0 ? LogSumExp(row) : 0;
+  const double log_sum = active.request.logprobs >= 0 ? LogSumExp(row) : 0;
   const std::vector<float> kept =
       active.request.logprobs >= 0 ? std::vector<float>(row.begin(), row.end()) : std::vector<float>();
   const absl::Span<const int32_t> forbidden =
@@ -108,7 +108,7 @@ bool Generator::SampleToken(Active& active, float* logits) const {
   token.id = active.sampler.Sample(token.index, row, forbidden);
   active.sampler.Accept(token.id);
   if (!active.IsEnd(token.id)) active.constraint.Accept(token.id);
-  if (!kept.empty()) token.logprob = kept[token.id] - log_sum;
+  if (!kept.empty()) token.logprob = static_cast<float>(kept[token.id] - log_sum);
   // Here, where sequences do so beside each other.
   SetText(active, token);
   active.tokens.push_back(std::move(token));

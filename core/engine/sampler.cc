@@ -156,7 +156,9 @@ void Sampler::Cut() {
   renormalize();
 }
 
-float LogprobOf(absl::Span<const float> logits, int32_t token) { return logits[token] - LogSumExp(logits); }
+float LogprobOf(absl::Span<const float> logits, int32_t token) {
+  return static_cast<float>(logits[token] - LogSumExp(logits));
+}
 
 std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top) {
   std::vector<int32_t> ids(logits.size());
@@ -164,9 +166,9 @@ std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top) {
   const auto count = std::min<std::ptrdiff_t>(top, static_cast<std::ptrdiff_t>(ids.size()));
   std::partial_sort(ids.begin(), ids.begin() + count, ids.end(),
                     [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
-  const float sum = LogSumExp(logits);
+  const double sum = LogSumExp(logits);
   std::vector<TokenLogprob> result;
-  for (std::ptrdiff_t i = 0; i < count; ++i) result.push_back({ids[i], logits[ids[i]] - sum});
+  for (std::ptrdiff_t i = 0; i < count; ++i) result.push_back({ids[i], static_cast<float>(logits[ids[i]] - sum)});
   return result;
 }
 

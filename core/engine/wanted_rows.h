@@ -33,7 +33,7 @@ class WantedRows : public AttentionSink {
   bool Wants(int layer, int head) const override { return sink_->Wants(layer, head); }
   void Tile(const AttentionTile& tile) override;
 
-  static constexpr int64_t kKeptFloats = 1 << 20;  // 4 MiB: 8 drafts of 270 heads over 450 keys
+  static constexpr int64_t kKeptFloats = 1 << 20;  // 4 MiB: 8 drafts of 270 heads up to 440 keys
   static constexpr int kKeysStep = 64;             // what a row may take is rounded up to: it grows in few steps
 
  private:

@@ -17,9 +17,8 @@ struct DecoderChunk {
   absl::Span<const int32_t> table;  // pages, at least (past + rows + 15) / 16; those of the new rows are its own
   int logits_from = 0;              // logits are computed for rows [logits_from, rows); rows: for none
   bool hidden = false;              // the hidden state of every row is wanted
-  // Sees rows sink_from .. rows - 1, and may see earlier ones: of the sequence those from `past` on. With key_count
-  // past
-  // + rows; columns after a row's own token are 0.
+  // Sees the chunk's rows [sink_from, rows), and may see earlier ones of it, as rows `past` + r of the sequence, with
+  // key_count past + rows; columns after a row's own token are 0.
   AttentionSink* sink = nullptr;
   int sink_from = 0;
 };

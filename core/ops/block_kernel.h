@@ -33,10 +33,10 @@ int BlockKernelColumns();
 // k is a multiple of this many of the interleave.
 inline constexpr int kBlockKernelSteps = 4;
 
-// Whether this CPU multiplies kF16: AVX512-FP16, and a compiler that has it.
+// Whether this CPU multiplies kF16 and kF16S8: AVX512-FP16, and a compiler that has it.
 bool HasF16Kernel();
 
-// Whether such blocks are to be multiplied here: of kF16 where there is that, of the others on Intel's CPUs, where it
+// Whether such blocks are to be multiplied here: of f16 where there is that, of the others on Intel's CPUs, where it
 // is faster than by oneDNN (docs/performance.md).
 bool HasBlockKernel(UkernelData data, int columns, int k);
 

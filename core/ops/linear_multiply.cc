@@ -14,7 +14,7 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
                       float* product, int64_t stride) const {
   const bool f16 = weights_.f16();
   // No ukernel has it. To the block kernel narrow blocks are whole: products have room for one.
-  const bool own = f16 || weights_.data() == UkernelData::kF32S8;
+  const bool own = !HasUkernel(weights_.data());
   const int at_once = rows == 1 ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     const bool whole = (block + 1) * weights_.block() <= outputs_;

@@ -21,6 +21,9 @@ namespace attnd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Logits whose exponentials are summed in f32: so few that the sum errs little more than they do.
+constexpr int kSummed = 1024;
+
 float LargestOf(const float* HWY_RESTRICT x, int count) {
   const hn::ScalableTag<float> d;
   const int rest = count % static_cast<int>(hn::Lanes(d));
@@ -37,10 +40,10 @@ int32_t ArgMaxOf(const float* HWY_RESTRICT x, int count) {
   return static_cast<int32_t>(std::min<size_t>(found, count - 1));
 }
 
-float LogSumExpOf(const float* HWY_RESTRICT x, int count) {
+// Sum of e^(x - largest).
+float SumOfExp(const float* HWY_RESTRICT x, int count, float largest) {
   const hn::ScalableTag<float> d;
   const int rest = count % static_cast<int>(hn::Lanes(d));
-  const float largest = LargestOf(x, count);
   const auto shift = hn::Set(d, largest);
   const auto add = [&](auto v, int c) HWY_ATTR { return hn::Add(v, FastExp(d, hn::Sub(hn::LoadU(d, x + c), shift))); };
   auto sums = Fold(d, count, hn::Zero(d), add, Sum());
@@ -48,7 +51,14 @@ float LogSumExpOf(const float* HWY_RESTRICT x, int count) {
     const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
     sums = hn::Add(sums, FastExp(d, hn::Sub(hn::LoadNOr(none, d, x + count - rest, rest), shift)));
   }
-  return largest + std::log(hn::ReduceSum(d, sums));
+  return hn::ReduceSum(d, sums);
+}
+
+double LogSumExpOf(const float* HWY_RESTRICT x, int count) {
+  const float largest = LargestOf(x, count);
+  double sum = 0;
+  for (int i = 0; i < count; i += kSummed) sum += SumOfExp(x + i, std::min(kSummed, count - i), largest);
+  return largest + std::log(sum);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -66,7 +76,7 @@ int32_t ArgMax(absl::Span<const float> logits) {
   return HWY_DYNAMIC_DISPATCH(ArgMaxOf)(logits.data(), static_cast<int>(logits.size()));
 }
 
-float LogSumExp(absl::Span<const float> logits) {
+double LogSumExp(absl::Span<const float> logits) {
   assert(!logits.empty());
   return HWY_DYNAMIC_DISPATCH(LogSumExpOf)(logits.data(), static_cast<int>(logits.size()));
 }

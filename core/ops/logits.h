@@ -11,8 +11,8 @@ namespace attnd {
 // The first of the largest. Logits are not empty; where one is NaN, any index.
 int32_t ArgMax(absl::Span<const float> logits);
 
-// log(sum(exp(logits))): a logit less this is a log-probability. Within 1e-5 where the vocabulary is below 2^20.
-float LogSumExp(absl::Span<const float> logits);
+// log(sum(exp(logits))), within 2e-6: a logit less this is a log-probability. NaN counts as nothing.
+double LogSumExp(absl::Span<const float> logits);
 
 }  // namespace attnd
 

@@ -32,8 +32,8 @@ HWY_INLINE V AddQuads(D d, hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::Repartiti
 
 // Each type has: the sum's type as it is stored; kStep, neighbours of k that are multiplied at once; the bytes of a
 // value of either side; Zero, an empty sum; Row, those neighbours of a row in every lane; Weights, a vector of columns
-// by kStep; Add, sum += their product; Stored, what a sum comes to; kOffsets, whether scaled
-// rows have an offset. D is that of a vector of the sum's type. ScaledBytes and F16Bytes are only loaded.
+// by kStep; Add, sum += their product; Stored, what a sum comes to; kOffsets, whether scaled rows have an offset. D is
+// that of a vector of the sum's type. ScaledBytes and F16Bytes are only loaded.
 
 // A vector of sums that are stored as they are.
 struct PlainSums {

@@ -25,9 +25,8 @@ struct RowBlocks {
   bool pairs = false;
 };
 
-// c = a B of every block. Exact for kU8S8, else summed in the order of k, of kF32S8 by kScaledInputs and
-// of
-// f16 even and odd k apart. k is a multiple of the interleave, and for f16 at most kF16GroupInputs.
+// c = a B of every block. Exact for kU8S8, else summed in the order of k, of kF32S8 by kScaledInputs and of f16 even
+// and odd k apart. k is a multiple of the interleave, and for f16 at most kF16GroupInputs.
 void MultiplyRow(UkernelData data, const void* a /* [groups, k] */, int k, const RowBlocks& blocks,
                  void* c /* [groups, count, columns] */);
 

@@ -19,7 +19,8 @@
 namespace attnd {
 
 // Events are written one at a time, as the transport takes them. While more than kWaitingBytes of them wait, nothing is
-// computed for the call (GenerationSink::Ready), so that a slow reader costs that memory and holds nobody up.
+// computed for the call (GenerationSink::Ready), so that a slow reader costs that memory, and as much again in gRPC's
+// buffer, and holds nobody up.
 class GenerateCallBase : public grpc::ServerWriteReactor<grpc::ByteBuffer>, private GenerationSink {
  public:
   static constexpr size_t kWaitingBytes = 65536;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/engine/wanted_rows.h"
 #include "server/ops/status.h"
 #include "server/rpc/attention_spec.h"
 
@@ -14,6 +15,8 @@ namespace attnd {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "values go out as they lie");
+
+constexpr int64_t kDraftsMax = 32;  // of a step: --lookup-tokens
 
 // Columns of the row behind the last token of an answer.
 int LastColumns(int prompt, int max_tokens, int context) {
@@ -48,7 +51,10 @@ int64_t TokenAttentionSpec::AnswerBytes(int prompt, int max_tokens, int context)
 
 int64_t TokenAttentionSpec::HeldBytes(int prompt, int max_tokens, int context) const {
   const int columns = LastColumns(prompt, max_tokens, context);
-  return int64_t{selection.size()} * columns * int64_t{sizeof(float)} + 2 * Bytes(columns);
+  const int64_t row = int64_t{selection.size()} * columns;
+  // Beside the newest row those of drafts that wait for their verdict.
+  const int64_t kept = std::min(WantedRows::kKeptFloats, kDraftsMax * row);
+  return (row + kept) * int64_t{sizeof(float)} + 2 * Bytes(columns);
 }
 
 absl::StatusOr<TokenAttentionSpec> ToTokenAttentionSpec(const v1::GenerationAttention& attention, int layers, int heads,

@@ -28,7 +28,7 @@ struct TokenAttentionSpec {
   int64_t Bytes(int columns) const;
   // Of all tokens of an answer of at most `max_tokens` to a prompt of `prompt`, within `context` tokens together.
   int64_t AnswerBytes(int prompt, int max_tokens, int context) const;
-  // What an answer holds at a time: its rows, and what is made of them.
+  // What an answer holds at a time: its rows, those of drafts, and what is made of them.
   int64_t HeldBytes(int prompt, int max_tokens, int context) const;
 };
 

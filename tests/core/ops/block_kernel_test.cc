@@ -126,6 +126,9 @@ TEST(BlockKernelTest, SaysWhatItTakes) {
   EXPECT_FALSE(HasBlockKernel(UkernelData::kF16, columns + 1, 96));
   EXPECT_FALSE(HasBlockKernel(UkernelData::kF16, columns, 100));
   EXPECT_FALSE(HasBlockKernel(UkernelData::kF16, columns, kF16GroupInputs + 8));
+  EXPECT_EQ(HasBlockKernel(UkernelData::kF16S8, columns, 96), HasF16Kernel());
+  EXPECT_FALSE(HasBlockKernel(UkernelData::kF16S8, columns, 88));
+  EXPECT_FALSE(HasBlockKernel(UkernelData::kF16S8, columns, kF16GroupInputs + 32));
 }
 
 }  // namespace

@@ -164,7 +164,7 @@ TEST(CompactWeightsTest, LinearMultipliesThemAsBeforeInLessMemory) {
   }
 }
 
-// f16 weights from bytes are those from f32, to the bit.
+// f16 weights from bytes are those from f32, to the bit, and so are sums where both have the same groups of inputs.
 TEST(CompactWeightsTest, F16FromBytesIsTheSameInLessMemory) {
   if (!HasF16Kernel()) GTEST_SKIP() << "no AVX512-FP16 on this CPU";
   constexpr int kOutputs = 130, kInputs = 320;  // a last block that is narrow
@@ -187,6 +187,53 @@ TEST(CompactWeightsTest, F16FromBytesIsTheSameInLessMemory) {
         ASSERT_EQ(y, expected) << rows << " rows, level " << level << ", magnitudes " << magnitudes;
       }
     }
+  }
+}
+
+TEST(CompactWeightsTest, F16FromBytesInGroupsOfItsOwn) {
+  if (!HasF16Kernel()) GTEST_SKIP() << "no AVX512-FP16 on this CPU";
+  constexpr int kOutputs = 96;
+  WorkTeam team(2);
+  WorkTeam::Session session(team);
+  for (const int inputs : {32, 896, 928, 2048}) {
+    const std::vector<float> weights = Blocks(kOutputs * inputs / kScaledInputs, 127, 3, 7);
+    const Linear exact(weights, {}, kOutputs, inputs);
+    const Linear compact(weights, {}, kOutputs, inputs, Precision::kBf16, kDecoderGroupInputs, /*compact=*/true);
+    EXPECT_LT(compact.bytes(), exact.bytes() / 2);
+    for (const int rows : {1, 9}) {
+      const std::vector<float> x = Random((rows + Linear::kPaddingRows) * inputs, rows);
+      std::vector<float> y((rows + Linear::kPaddingRows) * kOutputs), expected(y.size());
+      exact.Run(session, x.data(), rows, Activation::kNone, expected.data());
+      compact.Run(session, x.data(), rows, Activation::kNone, y.data());
+      float largest = 0;
+      for (const float value : expected) largest = std::max(largest, std::abs(value));
+      for (int i = 0; i < rows * kOutputs; ++i) ASSERT_NEAR(y[i], expected[i], 1e-2f * largest) << inputs << " " << i;
+    }
+  }
+}
+
+// A layer of bytes quantises for one of f16 weights, and the other way round.
+TEST(CompactWeightsTest, F16FromBytesBesideF16) {
+  if (!HasF16Kernel()) GTEST_SKIP() << "no AVX512-FP16 on this CPU";
+  constexpr int kWidth = 384, kRows = 300;
+  WorkTeam team(2);
+  WorkTeam::Session session(team);
+  const auto layer = [&](const std::vector<float>& weights) {
+    return Linear(weights, {}, kWidth, kWidth, Precision::kBf16, kDecoderGroupInputs, /*compact=*/true);
+  };
+  const Linear bytes = layer(Blocks(kWidth * kWidth / kScaledInputs, 127, 3, 7));
+  const Linear halves = layer(Random(kWidth * kWidth, 4));
+  ASSERT_LT(bytes.bytes(), halves.bytes() * 2 / 3);
+  const std::vector<float> x = Random((kRows + Linear::kPaddingRows) * kWidth, 5);
+  for (const auto& [first, next] : {std::pair(&bytes, &halves), {&halves, &bytes}}) {
+    LinearRows rows;
+    std::vector<float> between(x.size()), y(x.size()), expected(x.size());
+    first->Run(session, x.data(), kRows, Activation::kNone, *next, rows);
+    EXPECT_EQ(rows.floats(), nullptr);
+    next->Run(session, rows, kRows, Activation::kNone, y.data());
+    first->Run(session, x.data(), kRows, Activation::kNone, between.data());
+    next->Run(session, between.data(), kRows, Activation::kNone, expected.data());
+    EXPECT_EQ(y, expected);
   }
 }
 
