@@ -97,9 +97,9 @@ bool Generator::SampleToken(Active& active, float* logits) const {
                        .text = "",
                        .logprob = 0,
                        .top = {}};
-  if (active.request.logprobs > 0) token.top = TopLogprobs(row, active.request.logprobs);
   // Sampling changes the logits, so the sum comes first.
   const double log_sum = active.request.logprobs >= 0 ? LogSumExp(row) : 0;
+  if (active.request.logprobs > 0) token.top = TopLogprobs(row, log_sum, active.request.logprobs);
   const std::vector<float> kept =
       active.request.logprobs >= 0 ? std::vector<float>(row.begin(), row.end()) : std::vector<float>();
   const absl::Span<const int32_t> forbidden =

@@ -160,15 +160,14 @@ float LogprobOf(absl::Span<const float> logits, int32_t token) {
   return static_cast<float>(logits[token] - LogSumExp(logits));
 }
 
-std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top) {
+std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, double log_sum, int top) {
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto count = std::min<std::ptrdiff_t>(top, static_cast<std::ptrdiff_t>(ids.size()));
   std::partial_sort(ids.begin(), ids.begin() + count, ids.end(),
                     [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
-  const double sum = LogSumExp(logits);
   std::vector<TokenLogprob> result;
-  for (std::ptrdiff_t i = 0; i < count; ++i) result.push_back({ids[i], static_cast<float>(logits[ids[i]] - sum)});
+  for (std::ptrdiff_t i = 0; i < count; ++i) result.push_back({ids[i], static_cast<float>(logits[ids[i]] - log_sum)});
   return result;
 }
 

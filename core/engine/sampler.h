@@ -69,7 +69,7 @@ class Sampler {
 
 // The log-probability of `token` and the `top` most probable ones, largest first.
 float LogprobOf(absl::Span<const float> logits, int32_t token);
-std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, int top);
+std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, double log_sum /* LogSumExp */, int top);
 
 }  // namespace attnd
 

@@ -55,46 +55,27 @@ void Widen(Floats<hwy::bfloat16_t>, const std::byte* chunk, int steps, float* HW
   for (int i = 0; i < count; i += lanes) hn::Store(LoadFloats(d, from + i), d, wide + i);
 }
 
-void Widen(ScaledBytes, const std::byte* chunk, int steps, float* HWY_RESTRICT wide) {
-  const hn::ScalableTag<float> d;
+// A chunk of such bytes as f32 or, where that is their kind, as F16Pairs.
+template <typename T>
+void Widen(ScaledRuns<T>, const std::byte* chunk, int steps, float* HWY_RESTRICT wide) {
+  const hn::ScalableTag<T> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int s = 0; s < steps; s += kScaledInputs) {
-    const auto* scales = reinterpret_cast<const float*>(chunk);
+  constexpr int kRunSteps = kScaledInputs / ScaledRuns<T>::kStep;
+  auto* HWY_RESTRICT to = reinterpret_cast<T*>(wide);
+  for (int s = 0; s < steps; s += kRunSteps) {
+    const auto* scales = reinterpret_cast<const T*>(chunk);
     const auto first = hn::LoadU(d, scales), second = hn::LoadU(d, scales + lanes);
     const auto last = hn::LoadU(d, scales + (kVectors - 1) * lanes);
-    chunk += kVectors * lanes * sizeof(float);
-    for (int i = 0; i < kScaledInputs; ++i, chunk += kVectors * lanes, wide += kVectors * lanes) {
-      hn::Store(hn::Mul(ScaledBytes::Load(d, chunk), first), d, wide);
-      hn::Store(hn::Mul(ScaledBytes::Load(d, chunk + lanes), second), d, wide + lanes);
+    chunk += kVectors * lanes * sizeof(T);
+    for (int i = 0; i < kRunSteps; ++i, chunk += kVectors * lanes, to += kVectors * lanes) {
+      hn::Store(hn::Mul(ScaledRuns<T>::Load(d, chunk), first), d, to);
+      hn::Store(hn::Mul(ScaledRuns<T>::Load(d, chunk + lanes), second), d, to + lanes);
       if constexpr (kVectors == 3) {
-        hn::Store(hn::Mul(ScaledBytes::Load(d, chunk + 2 * lanes), last), d, wide + 2 * lanes);
+        hn::Store(hn::Mul(ScaledRuns<T>::Load(d, chunk + 2 * lanes), last), d, to + 2 * lanes);
       }
     }
   }
 }
-
-#if HWY_HAVE_FLOAT16
-// A chunk as F16Pairs.
-void Widen(F16Bytes, const std::byte* chunk, int steps, float* HWY_RESTRICT wide) {
-  const hn::ScalableTag<hwy::float16_t> d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  auto* HWY_RESTRICT to = reinterpret_cast<hwy::float16_t*>(wide);
-  for (int s = 0; s < steps; s += kScaledInputs / F16Bytes::kStep) {
-    const auto* scales = reinterpret_cast<const hwy::float16_t*>(chunk);
-    const auto first = hn::LoadU(d, scales), second = hn::LoadU(d, scales + lanes);
-    const auto last = hn::LoadU(d, scales + (kVectors - 1) * lanes);
-    chunk += kVectors * lanes * sizeof(hwy::float16_t);
-    HWY_UNROLL(4)
-    for (int i = 0; i < kScaledInputs / F16Bytes::kStep; ++i, chunk += kVectors * lanes, to += kVectors * lanes) {
-      hn::Store(hn::Mul(F16Bytes::Load(d, chunk), first), d, to);
-      hn::Store(hn::Mul(F16Bytes::Load(d, chunk + lanes), second), d, to + lanes);
-      if constexpr (kVectors == 3) {
-        hn::Store(hn::Mul(F16Bytes::Load(d, chunk + 2 * lanes), last), d, to + 2 * lanes);
-      }
-    }
-  }
-}
-#endif
 
 // Chunk after chunk of k, all rows over each. `scales`: null where sums are floats. The weights are of Type, and may be
 // narrower than what Kernel multiplies.

@@ -6,6 +6,8 @@
 #define ATTND_CORE_OPS_FOLD_INL_H_
 #endif
 
+#include <limits>
+
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -47,6 +49,18 @@ struct Largest {
     return hwy::HWY_NAMESPACE::Max(a, b);
   }
 };
+
+// -infinity of none.
+HWY_INLINE float MaximumOf(const float* HWY_RESTRICT x, int count) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::ScalableTag<float> d;
+  const int rest = count % static_cast<int>(hn::Lanes(d));
+  const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
+  const auto larger = [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, x + c)); };
+  auto maxima = Fold(d, count, none, larger, Largest());
+  if (rest > 0) maxima = hn::Max(maxima, hn::LoadNOr(none, d, x + count - rest, rest));
+  return hn::ReduceMax(d, maxima);
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd

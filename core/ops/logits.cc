@@ -24,19 +24,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Logits whose exponentials are summed in f32: so few that the sum errs little more than they do.
 constexpr int kSummed = 1024;
 
-float LargestOf(const float* HWY_RESTRICT x, int count) {
-  const hn::ScalableTag<float> d;
-  const int rest = count % static_cast<int>(hn::Lanes(d));
-  const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
-  const auto larger = [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, x + c)); };
-  auto maxima = Fold(d, count, none, larger, Largest());
-  if (rest > 0) maxima = hn::Max(maxima, hn::LoadNOr(none, d, x + count - rest, rest));
-  return hn::ReduceMax(d, maxima);
-}
-
 int32_t ArgMaxOf(const float* HWY_RESTRICT x, int count) {
   const hn::ScalableTag<float> d;
-  const size_t found = hn::Find(d, LargestOf(x, count), x, count);
+  const size_t found = hn::Find(d, MaximumOf(x, count), x, count);
   return static_cast<int32_t>(std::min<size_t>(found, count - 1));
 }
 
@@ -55,7 +45,7 @@ float SumOfExp(const float* HWY_RESTRICT x, int count, float largest) {
 }
 
 double LogSumExpOf(const float* HWY_RESTRICT x, int count) {
-  const float largest = LargestOf(x, count);
+  const float largest = MaximumOf(x, count);
   double sum = 0;
   for (int i = 0; i < count; i += kSummed) sum += SumOfExp(x + i, std::min(kSummed, count - i), largest);
   return largest + std::log(sum);

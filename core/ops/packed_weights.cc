@@ -217,38 +217,42 @@ void PackedWeights::PackF16(absl::Span<const float> weight) {
   });
 }
 
-void PackedWeights::PackScaledBytes(absl::Span<const float> weight) {
+// store(part, n, k, levels, scale) puts kScaledInputs inputs of output n, from k on, where its block has its part of
+// them.
+template <typename Store>
+void PackedWeights::PackRuns(absl::Span<const float> weight, const Store& store) {
   std::fill_n(packed_.get(), blocks_ * block_bytes_, std::byte{0});
   const int64_t part = BlockBytes(data_, kScaledInputs, block_);
   for (int n = 0; n < outputs_; ++n) {
     std::byte* to = packed_.get() + n / block_ * block_bytes_;
-    for (int k = 0; k < inputs_; k += kScaledInputs, to += part) {
-      int8_t levels[kScaledInputs];
-      FindScaledBytes(weight.data() + int64_t{n} * inputs_ + k, levels, reinterpret_cast<float*>(to) + n % block_);
-      auto* column = reinterpret_cast<int8_t*>(to + block_ * sizeof(float)) + n % block_;
-      for (int i = 0; i < kScaledInputs; ++i) column[i * block_] = levels[i];
-    }
-  }
-}
-
-void PackedWeights::PackF16Bytes(absl::Span<const float> weight) {
-  const std::vector<float> inverses = ScaleF16(weight);
-  std::fill_n(packed_.get(), blocks_ * block_bytes_, std::byte{0});
-  const int64_t part = BlockBytes(data_, kScaledInputs, block_);
-  for (int n = 0; n < outputs_; ++n) {
-    std::byte* to = packed_.get() + n / block_ * block_bytes_;
-    const int column = n % block_;
     for (int k = 0; k < inputs_; k += kScaledInputs, to += part) {
       int8_t levels[kScaledInputs];
       float scale;
       FindScaledBytes(weight.data() + int64_t{n} * inputs_ + k, levels, &scale);
-      auto* scales = reinterpret_cast<uint16_t*>(to) + 2 * column;
-      ScaleToF16(&scale, 1, inverses[int64_t{k / group_} * outputs_ + n], scales);
-      scales[1] = scales[0];
-      auto* pairs = reinterpret_cast<int8_t*>(to + block_ * 2 * sizeof(uint16_t)) + 2 * column;
-      for (int i = 0; i < kScaledInputs; ++i) pairs[i / 2 * 2 * block_ + i % 2] = levels[i];
+      store(to, n, k, levels, scale);
     }
   }
+}
+
+void PackedWeights::PackScaledBytes(absl::Span<const float> weight) {
+  PackRuns(weight, [&](std::byte* to, int n, int, const int8_t* levels, float scale) {
+    const int column = n % block_;
+    reinterpret_cast<float*>(to)[column] = scale;
+    auto* rows = reinterpret_cast<int8_t*>(to + block_ * sizeof(float)) + column;
+    for (int i = 0; i < kScaledInputs; ++i) rows[i * block_] = levels[i];
+  });
+}
+
+void PackedWeights::PackF16Bytes(absl::Span<const float> weight) {
+  const std::vector<float> inverses = ScaleF16(weight);
+  PackRuns(weight, [&](std::byte* to, int n, int k, const int8_t* levels, float scale) {
+    const int column = n % block_;
+    auto* scales = reinterpret_cast<uint16_t*>(to) + 2 * column;
+    ScaleToF16(&scale, 1, inverses[int64_t{k / group_} * outputs_ + n], scales);
+    scales[1] = scales[0];
+    auto* pairs = reinterpret_cast<int8_t*>(to + block_ * 2 * sizeof(uint16_t)) + 2 * column;
+    for (int i = 0; i < kScaledInputs; ++i) pairs[i / 2 * 2 * block_ + i % 2] = levels[i];
+  });
 }
 
 void PackedWeights::Quantize(absl::Span<const float> weight) {

@@ -65,6 +65,8 @@ class PackedWeights {
   void Pack(absl::Span<const float> weight, const Convert& convert);
   absl::Span<const float> Row(absl::Span<const float> weight, int output, int group) const;
   void Quantize(absl::Span<const float> weight);
+  template <typename Store>
+  void PackRuns(absl::Span<const float> weight, const Store& store);
   void PackScaledBytes(absl::Span<const float> weight);
   // Sets scales_; returns their inverses.
   std::vector<float> ScaleF16(absl::Span<const float> weight);

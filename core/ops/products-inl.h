@@ -110,13 +110,14 @@ HWY_INLINE auto LoadFloats(D d, const hwy::bfloat16_t* from) {
   return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, D>(), from));
 }
 
-// f32 by s8 that are made f32 before: [k / kScaledInputs] of the scales of a block's columns, then kScaledInputs by
-// them.
-struct ScaledBytes {
-  using Sum = float;
-  static constexpr int kStep = 1, kActivationBytes = 4;
+// T by s8 that are made T before: [k / kScaledInputs] of T scales of a block's columns, each as often as there are
+// neighbours of k in a vector's lane (f32: once, f16: twice), then kScaledInputs of k by them.
+template <typename T>
+struct ScaledRuns {
+  using Value = T;
+  static constexpr int kStep = sizeof(float) / sizeof(T), kActivationBytes = sizeof(T);
   static constexpr int StepBytes(int columns) {  // of weights, scales included
-    return columns + columns * static_cast<int>(sizeof(float)) / kScaledInputs;
+    return kStep * (columns + columns * static_cast<int>(sizeof(float)) / kScaledInputs);
   }
   template <class D>
   static HWY_INLINE auto Load(D d, const std::byte* weights) {
@@ -125,6 +126,7 @@ struct ScaledBytes {
     return hn::ConvertTo(d, hn::PromoteTo(hn::RebindToSigned<D>(), bytes));
   }
 };
+using ScaledBytes = ScaledRuns<float>;
 
 // f32 by f32 or bf16.
 template <typename T>
@@ -171,20 +173,7 @@ struct F16Pairs : Pairs<hwy::float16_t> {
   }
 };
 
-// f16 by s8 that are made f16 before: [k / kScaledInputs] of the f16 scales of a block's columns, each twice, then
-// kScaledInputs / 2 pairs of k by them.
-struct F16Bytes {
-  static constexpr int kStep = 2, kActivationBytes = 2;
-  static constexpr int StepBytes(int columns) {  // of weights, scales included
-    return kStep * (columns + columns * 2 * static_cast<int>(sizeof(uint16_t)) / kScaledInputs);
-  }
-  template <class D>
-  static HWY_INLINE auto Load(D d, const std::byte* weights) {
-    namespace hn = hwy::HWY_NAMESPACE;
-    const auto bytes = hn::LoadU(hn::Rebind<int8_t, D>(), reinterpret_cast<const int8_t*>(weights));
-    return hn::ConvertTo(d, hn::PromoteTo(hn::RebindToSigned<D>(), bytes));
-  }
-};
+using F16Bytes = ScaledRuns<hwy::float16_t>;
 #endif
 
 }  // namespace HWY_NAMESPACE

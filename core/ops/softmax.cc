@@ -26,13 +26,7 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   const auto scales = hn::Set(d, scale);
   for (int r = 0; r < rows; ++r, x += stride) {
-    const auto larger = [&](auto v, int c) HWY_ATTR { return hn::Max(v, hn::LoadU(d, x + c)); };
-    auto maxima = Fold(d, columns, hn::Set(d, kNone), larger, Largest());
-    int c = columns / lanes * lanes;
-    if (c < columns) {
-      maxima = hn::Max(maxima, hn::LoadNOr(hn::Set(d, kNone), d, x + c, columns - c));
-    }
-    const float maximum = scale * hn::ReduceMax(d, maxima);
+    const float maximum = scale * MaximumOf(x, columns);
     if (maximum == kNone) {
       std::fill(x, x + padded_columns, 0.0f);
       if (log_sum_exp != nullptr) log_sum_exp[r] = kNone;
@@ -41,7 +35,8 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
     }
     const auto shift = hn::Set(d, maximum);
     auto sums = hn::Zero(d);
-    for (c = 0; c + lanes <= columns; c += lanes) {
+    int c = 0;
+    for (; c + lanes <= columns; c += lanes) {
       const auto e = FastExp(d, hn::MulSub(hn::LoadU(d, x + c), scales, shift));
       hn::StoreU(e, d, x + c);
       sums = hn::Add(sums, e);

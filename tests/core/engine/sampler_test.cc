@@ -9,6 +9,8 @@
 #include <set>
 #include <vector>
 
+#include "core/ops/logits.h"
+
 namespace attnd {
 namespace {
 
@@ -126,11 +128,11 @@ TEST(SamplerTest, ForbiddenIdsNeverCome) {
 TEST(SamplerTest, LogprobsAreOfTheModelsDistribution) {
   const std::vector<float> logits = Logits();
   EXPECT_NEAR(LogprobOf(logits, 2), std::log(0.15), 1e-5);
-  const auto top = TopLogprobs(logits, 2);
+  const auto top = TopLogprobs(logits, LogSumExp(logits), 2);
   ASSERT_EQ(top.size(), 2u);
   EXPECT_EQ(top[0].id, 0);
   EXPECT_NEAR(top[1].logprob, std::log(0.25), 1e-5);
-  EXPECT_EQ(TopLogprobs(logits, 50).size(), 5u);
+  EXPECT_EQ(TopLogprobs(logits, LogSumExp(logits), 50).size(), 5u);
 }
 
 TEST(SamplerTest, CheckNamesOptionAndLimits) {
