@@ -1,14 +1,23 @@
 #include "core/base/cpu.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
+#include <string_view>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "absl/strings/ascii.h"
 #include "hwy/targets.h"
 #include "oneapi/dnnl/dnnl.hpp"
 
@@ -55,21 +64,70 @@ int CountCpus() {
   return std::max(1, static_cast<int>(std::ceil(cpus - 1e-6)));
 }
 
-// What oneDNN may use. AMX is taken from it: its tiles want the AMX registers configured around every call
-// (brgemm::set_hw_context), which ours do not, and no machine of ours had AMX to try it on.
-unsigned EffectiveIsa() {
-  constexpr auto kWithAmx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
-  constexpr auto kWithout = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_fp16);
+// Linux gives a process the state of AMX's tiles when it asks for it, and its threads with it.
+// https://docs.kernel.org/arch/x86/xstate.html
+bool AskForTiles() {
+#if defined(__x86_64__)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool CpuidHasAmx() {
+#if defined(__x86_64__)
+  constexpr unsigned kBf16 = 1U << 22, kTile = 1U << 24, kInt8 = 1U << 25;  // of leaf 7, in edx
+  unsigned eax, ebx, ecx, edx;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  return (~edx & (kBf16 | kTile | kInt8)) == 0;
+#else
+  return false;
+#endif
+}
+
+// Whether oneDNN was told to do without AMX. What it does not know it ignores.
+bool AmxIsForbidden() {
+  const char* isa = std::getenv("ONEDNN_MAX_CPU_ISA");
+  if (isa == nullptr) isa = std::getenv("DNNL_MAX_CPU_ISA");  // its older name
+  if (isa == nullptr) return false;
+  constexpr std::string_view kWithoutAmx[] = {"sse41",
+                                              "avx",
+                                              "avx2",
+                                              "avx2_vnni",
+                                              "avx2_vnni_2",
+                                              "avx512_core",
+                                              "avx512_core_vnni",
+                                              "avx512_core_bf16",
+                                              "avx512_core_fp16",
+                                              "avx10_1_512"};
+  return std::ranges::find(kWithoutAmx, absl::AsciiStrToLower(isa)) != std::end(kWithoutAmx);
+}
+
+struct Isa {
+  unsigned without_amx;
+  bool amx;
+};
+
+// What may be used. AMX is taken from oneDNN: its kernels want the tile registers configured around every call
+// (brgemm::set_hw_context), which ours do not, and end the process else. The tiles are TileKernel's.
+Isa EffectiveIsa() {
+  // Takes effect once, and only before the first question what the effective one is.
+  const bool taken =
+      !AmxIsForbidden() && dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_fp16) == dnnl::status::success;
   const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  if ((isa & (kWithAmx & ~kWithout)) == 0) return isa;
-  dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_fp16);
-  return static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const bool avx512 = (~isa & static_cast<unsigned>(dnnl::cpu_isa::avx512_core_vnni)) == 0;
+  return {isa, taken && avx512 && CpuidHasAmx() && AskForTiles()};
+}
+
+const Isa& GetIsa() {
+  static const Isa isa = EffectiveIsa();
+  return isa;
 }
 
 // Whether oneDNN may use all instructions of `required`.
 bool Has(dnnl::cpu_isa required) {
-  static const unsigned isa = EffectiveIsa();
-  return (isa & static_cast<unsigned>(required)) == static_cast<unsigned>(required);
+  return (GetIsa().without_amx & static_cast<unsigned>(required)) == static_cast<unsigned>(required);
 }
 
 CpuPath Detect() {
@@ -100,7 +158,8 @@ bool CpuIsIntel() {
   return false;
 #endif
 }
-bool CpuHasFastBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16) && !CpuIsIntel(); }
+bool CpuHasAmx() { return GetIsa().amx; }
+bool CpuHasFastBf16() { return CpuHasAmx() || (Has(dnnl::cpu_isa::avx512_core_bf16) && !CpuIsIntel()); }
 bool CpuHasF16() { return Has(dnnl::cpu_isa::avx512_core_fp16); }
 bool CpuHasVnni() { return Has(dnnl::cpu_isa::avx512_core_vnni) || Has(dnnl::cpu_isa::avx2_vnni); }
 

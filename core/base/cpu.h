@@ -16,7 +16,9 @@ enum class CpuPath { kBaseline, kAvx2, kAvx512 };
 CpuPath GetCpuPath();
 std::string_view CpuPathName();  // "baseline", "avx2", "avx512"
 
-// Whether bf16 by bf16 is faster than f32: AVX-512 BF16, but not Intel's, where it takes twice as long
+// Whether this process may use AMX's tiles of bf16 and int8: the CPU and the kernel have them. Lowered alike.
+bool CpuHasAmx();
+// Whether bf16 by bf16 is faster than f32: AMX, or AVX-512 BF16 but not Intel's, where it takes twice as long
 // (docs/performance.md). And whether u8 by s8 does not saturate (VNNI). Lowered alike.
 bool CpuHasFastBf16();
 bool CpuHasVnni();

@@ -28,11 +28,10 @@ constexpr int kGatedRows = 16;
 // Columns of a strip: as many blocks as fit have their products side by side in a tile of their own, so that y, whose
 // rows are far apart, is written once and in several cache lines a row.
 constexpr int kStripColumns = 96;
-constexpr int kBlockColumnsMax = 64;  // of PackedWeights
 // Where rows are few, strips are narrower: this many for each lane at least, so that lanes end together.
 constexpr int kStripsPerLane = 4;
 // A single row's may be as wide as the tile has room for, and fewer a lane.
-static_assert(kRowStripColumns <= kTileRows * kStripColumns && kRowStripColumns <= kTileRows * kBlockColumnsMax);
+static_assert(kRowStripColumns <= kTileRows * kStripColumns);
 constexpr int kRowStripsPerLane = 2;
 // A strip that is quantised for the next layer is one group of its inputs, or of two halves; so wide at most.
 constexpr int kQuantizedColumns = 384;
@@ -54,6 +53,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
       weights_(weight, outputs, inputs, precision, group_inputs, compact),
       bias_(outputs, 0.0f),
       gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns),
+      tile_kernel_(HasTileKernel(weights_.data())),
       block_kernel_(HasBlockKernel(weights_.data(), weights_.block(), weights_.group())) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
@@ -150,8 +150,8 @@ void Linear::RunTiles(WorkTeam::Session& team, const Input& input, int parts, in
   const int64_t wanted = team.lanes() * kTilesPerLane;
   const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, strips));
   team.ParallelFor(int64_t{panels} * groups, [&](int64_t tile, int) {
-    alignas(64) float product[kTileRows * kQuantizedColumns];                          // [tile rows, stride]
-    alignas(64) int32_t sums[IntegerTile::kMaxGroups * kTileRows * kBlockColumnsMax];  // of MultiplyGroups
+    alignas(64) float product[kTileRows * kQuantizedColumns];  // [tile rows, stride]
+    MultiplyScratch scratch;
     const int panel = static_cast<int>(tile / groups);
     const int group = static_cast<int>(tile % groups);
     const int row_end = std::min(rows, (panel + 1) * kPanelRows);
@@ -164,7 +164,7 @@ void Linear::RunTiles(WorkTeam::Session& team, const Input& input, int parts, in
         const int count = std::min(kTileRows, row_end - row);
         for (int part = 0; part < parts; ++part) {
           Multiply(input, row, count, part * blocks + first_block, last_block - first_block, row == panel * kPanelRows,
-                   sums, product + part * columns, stride);
+                   scratch, product + part * columns, stride);
         }
         epilogue(Strip{row, count, column, columns, product, stride});
       }

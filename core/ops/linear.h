@@ -79,6 +79,7 @@ class Linear {
  private:
   struct Input;
   struct Strip;
+  struct MultiplyScratch;
   void Reserve(int rows, LinearRows& x) const;
   Input Prepare(WorkTeam::Session& team, const float* x, int rows) const;
   Input Prepare(WorkTeam::Session& team, const LinearRows& x, int rows) const;
@@ -91,10 +92,10 @@ class Linear {
   template <typename Epilogue>
   bool RunQuantized(WorkTeam::Session& team, const float* x, int rows, int parts, const Linear& next, LinearRows& y,
                     const Epilogue& epilogue) const;
-  void Multiply(const Input& input, int row, int rows, int block, int count, bool first,
-                int32_t* sums /* [groups][rows, columns] */, float* product, int64_t stride) const;
-  void MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
-                     int64_t stride) const;
+  void Multiply(const Input& input, int row, int rows, int block, int count, bool first, MultiplyScratch& scratch,
+                float* product, int64_t stride) const;
+  void MultiplyWhole(const Input& input, int row, int rows, int block, bool first, MultiplyScratch& scratch,
+                     float* product, int64_t stride) const;
   GroupScales ScalesOf(const Input& input, int row, int block, int first_group, int groups) const;
   void MultiplyBlock(const void* x, int rows, int block, int group, void* out) const;
   void MultiplyOneRow(const void* x, int block, int count, int group, int groups, void* out) const;
@@ -106,7 +107,8 @@ class Linear {
   PackedWeights weights_;
   std::vector<float> bias_;              // [outputs]
   const bool gate_in_strips_;            // no bias, and each half fills blocks of columns
-  const bool block_kernel_;              // for more than one row, and whole blocks unless no ukernel has the type
+  const bool tile_kernel_;               // for more than one row
+  const bool block_kernel_;              // likewise, else, of whole blocks unless no ukernel has the type
   const UkernelTable* whole_ = nullptr;  // whole blocks of columns; null where no ukernel has the type
   const UkernelTable* last_ = nullptr;   // the last block, which may be narrower
 };

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 
+#include "core/ops/integer_tile.h"
 #include "core/ops/linear.h"
+#include "core/ops/tile_kernel.h"
 
 namespace attnd {
 
@@ -18,6 +20,14 @@ struct Linear::Input {
   int rows;
   const float* scales = nullptr;   // [groups, rows] of u8 and f16
   const float* offsets = nullptr;  // [groups, rows] of u8
+};
+
+// What a lane multiplies with.
+struct Linear::MultiplyScratch {
+  static constexpr int kBlockColumnsMax = 64;  // of PackedWeights
+  static_assert(kRowStripColumns <= UkernelTable::kMaxRows * kBlockColumnsMax);
+  TileRegisters tiles;
+  alignas(64) int32_t sums[IntegerTile::kMaxGroups * UkernelTable::kMaxRows * kBlockColumnsMax];  // of MultiplyGroups
 };
 
 }  // namespace attnd

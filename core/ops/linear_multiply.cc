@@ -10,20 +10,20 @@
 namespace attnd {
 
 // Blocks [block, block + count) of columns, side by side. `first`: of the tiles that read them.
-void Linear::Multiply(const Input& input, int row, int rows, int block, int count, bool first, int32_t* sums,
+void Linear::Multiply(const Input& input, int row, int rows, int block, int count, bool first, MultiplyScratch& scratch,
                       float* product, int64_t stride) const {
   const bool f16 = weights_.f16();
-  // No ukernel has it. To the block kernel narrow blocks are whole: products have room for one.
-  const bool own = !HasUkernel(weights_.data());
+  // To kernels of our own narrow blocks are whole: products have room for one.
+  const bool own = tile_kernel_ || !HasUkernel(weights_.data());
   const int at_once = rows == 1 ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     const bool whole = (block + 1) * weights_.block() <= outputs_;
-    if (rows > 1 && (whole || own) && block_kernel_) {
-      MultiplyWhole(input, row, rows, block, first, product, stride);
+    if (rows > 1 && (whole || own) && (tile_kernel_ || block_kernel_)) {
+      MultiplyWhole(input, row, rows, block, first, scratch, product, stride);
     } else if (f16) {
       MultiplyF16Row(input, row, block, at_once, product);
     } else if (weights_.scaled()) {
-      MultiplyGroups(input, row, rows, block, at_once, sums, product, stride);
+      MultiplyGroups(input, row, rows, block, at_once, scratch.sums, product, stride);
     } else if (rows == 1) {
       MultiplyOneRow(input.Row(row), block, count, 0, 1, product);
     } else {
@@ -32,13 +32,17 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
   }
 }
 
-// A block by the kernel of our own.
-void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, bool first, float* product,
-                           int64_t stride) const {
+// A block by a kernel of our own.
+void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, bool first, MultiplyScratch& scratch,
+                           float* product, int64_t stride) const {
   const BlockRows from = {static_cast<const std::byte*>(input.Row(row)), weights_.row_bytes(), rows};
   const BlockWeights weights = {weights_.Block(block), weights_.group(), first};
-  if (!weights_.scaled()) return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);
+  if (!weights_.scaled()) {
+    if (tile_kernel_) return MultiplyBf16Tiles(scratch.tiles, from, weights, product, stride);
+    return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);
+  }
   const GroupScales scales = ScalesOf(input, row, block, 0, weights_.groups());
+  if (tile_kernel_) return MultiplyByteTiles(scratch.tiles, from, weights, scales, product, stride);
   MultiplyScaledBlock(weights_.data(), from, weights, scales, product, stride);
 }
 

@@ -9,6 +9,7 @@
 #include "core/base/weight_memory.h"
 #include "core/ops/block_kernel.h"
 #include "core/ops/quantize.h"
+#include "core/ops/tile_kernel.h"
 
 namespace attnd {
 namespace {
@@ -67,7 +68,7 @@ UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inpu
       if (AreBf16(weight) && UkernelBackend(UkernelData::kF32Bf16) == "brgemm") return UkernelData::kF32Bf16;
       break;
     case Precision::kBf16:
-      if (compact && HalvesData() == UkernelData::kF16 && AreF16Bytes(weight, inputs)) return UkernelData::kF16S8;
+      if (compact && HasF16Kernel() && AreF16Bytes(weight, inputs)) return UkernelData::kF16S8;
       return HalvesData();
     case Precision::kInt8:
       return UkernelData::kU8S8;
@@ -92,14 +93,17 @@ int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {
   return inputs * columns * 2;
 }
 
-// Groups of inputs, and inputs of a group.
-int GroupsOf(UkernelData data, int inputs, int group_inputs) {
-  if (data == UkernelData::kF16) return (inputs + kF16GroupInputs - 1) / kF16GroupInputs;
-  if (data == UkernelData::kF16S8) return inputs / F16BytesGroup(inputs);
-  return data == UkernelData::kU8S8 ? (inputs + group_inputs - 1) / group_inputs : 1;
-}
+// What the inputs of a group are a multiple of.
 int GroupSteps(UkernelData data) {
+  if (HasTileKernel(data)) return kTileBytes / (data == UkernelData::kBf16 ? 2 : 1);
   return UkernelInterleave(data) * (data == UkernelData::kF16 ? kBlockKernelSteps : 1);
+}
+// Inputs of a group: groups are as few as may be, and alike.
+int GroupOf(UkernelData data, int inputs, int group_inputs) {
+  if (data == UkernelData::kF16S8) return F16BytesGroup(inputs);
+  const int most = data == UkernelData::kF16 ? kF16GroupInputs : data == UkernelData::kU8S8 ? group_inputs : inputs;
+  const int groups = (inputs + most - 1) / most;
+  return RoundUp((inputs + groups - 1) / groups, GroupSteps(data));
 }
 
 constexpr float kLevels = 127;
@@ -135,8 +139,8 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       data_(DataOf(precision, weight, inputs, compact)),
       block_(BlockColumns()),
       blocks_((outputs + block_ - 1) / block_),
-      groups_(GroupsOf(data_, inputs, group_inputs)),
-      group_(RoundUp((inputs + groups_ - 1) / groups_, GroupSteps(data_))),
+      group_(GroupOf(data_, inputs, group_inputs)),
+      groups_((inputs + group_ - 1) / group_),
       block_bytes_(BlockBytes(data_, int64_t{groups_} * group_, block_)),
       packed_(AllocateWeights(static_cast<size_t>(blocks_ * block_bytes_))) {
   switch (data_) {

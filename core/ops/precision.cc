@@ -2,6 +2,7 @@
 
 #include "core/base/cpu.h"
 #include "core/ops/packed_weights.h"
+#include "core/ops/tile_kernel.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
@@ -23,7 +24,8 @@ std::optional<Precision> ParsePrecision(std::string_view name) {
     if (name == PrecisionName(precision)) return precision;
   }
   if (name == "auto") {
-    const bool tuned = HalvesData() == UkernelData::kF16 || UkernelBackend(HalvesData()) == "brgemm";
+    const bool tuned =
+        HasTileKernel(HalvesData()) || HalvesData() == UkernelData::kF16 || UkernelBackend(HalvesData()) == "brgemm";
     return tuned ? Precision::kBf16 : Precision::kF32;
   }
   return std::nullopt;
@@ -36,14 +38,14 @@ std::string_view PrecisionPath(Precision precision) {
     case Precision::kBf16:
       switch (HalvesData()) {
         case UkernelData::kBf16:
-          return "bf16";
+          return CpuHasAmx() ? "bf16 amx" : "bf16";
         case UkernelData::kF16:
           return "f16";
         default:
           return "f32 x bf16";
       }
     case Precision::kInt8:
-      return CpuHasVnni() ? "int8 vnni" : "int8 pairs";
+      return CpuHasAmx() ? "int8 amx" : CpuHasVnni() ? "int8 vnni" : "int8 pairs";
   }
   return "f32";
 }

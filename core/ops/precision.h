@@ -27,7 +27,8 @@ std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"
 // would run untuned (no f16, and UkernelBackend() is not "brgemm"), then f32.
 std::optional<Precision> ParsePrecision(std::string_view name);
 
-// How `precision` runs on this CPU: "f32", "bf16", "f16", "f32 x bf16", "int8 vnni", "int8 pairs".
+// How `precision` runs on this CPU: "f32", "bf16", "f16", "f32 x bf16", "bf16 amx", "int8 vnni", "int8 pairs", "int8
+// amx".
 std::string_view PrecisionPath(Precision precision);
 
 }  // namespace attnd

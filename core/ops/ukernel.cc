@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/aligned.h"
+#include "core/base/cpu.h"
 #include "core/ops/quantize.h"
 #include "oneapi/dnnl/dnnl.hpp"
 #if __has_include("oneapi/dnnl/dnnl_ukernel.hpp") && defined(__x86_64__)
@@ -168,6 +169,7 @@ class LoopKernel final : public Ukernel {
 
 std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
 #ifdef ATTND_HAVE_UKERNEL
+  GetCpuPath();  // says what oneDNN may use, before it is used
   if (!MatmulIsForced()) {
     if (auto kernel = BrgemmKernel::Make(shape, rows)) return kernel;
   }

@@ -166,7 +166,7 @@ TEST(CompactWeightsTest, LinearMultipliesThemAsBeforeInLessMemory) {
 
 // f16 weights from bytes are those from f32, to the bit, and so are sums where both have the same groups of inputs.
 TEST(CompactWeightsTest, F16FromBytesIsTheSameInLessMemory) {
-  if (!HasF16Kernel()) GTEST_SKIP() << "no AVX512-FP16 on this CPU";
+  if (HalvesData() != UkernelData::kF16) GTEST_SKIP() << "other weights are not f16 on this CPU";
   constexpr int kOutputs = 130, kInputs = 320;  // a last block that is narrow
   WorkTeam team(2);
   WorkTeam::Session session(team);
@@ -214,7 +214,7 @@ TEST(CompactWeightsTest, F16FromBytesInGroupsOfItsOwn) {
 
 // A layer of bytes quantises for one of f16 weights, and the other way round.
 TEST(CompactWeightsTest, F16FromBytesBesideF16) {
-  if (!HasF16Kernel()) GTEST_SKIP() << "no AVX512-FP16 on this CPU";
+  if (HalvesData() != UkernelData::kF16) GTEST_SKIP() << "other weights are not f16 on this CPU";
   constexpr int kWidth = 384, kRows = 300;
   WorkTeam team(2);
   WorkTeam::Session session(team);

@@ -9,11 +9,13 @@
 #include <tuple>
 #include <vector>
 
+#include "core/base/aligned.h"
 #include "core/base/cpu.h"
 #include "core/ops/activation.h"
 #include "core/ops/block_kernel.h"
 #include "core/ops/linear.h"
 #include "core/ops/quantize.h"
+#include "core/ops/tile_kernel.h"
 #include "hwy/base.h"
 #include "tests/core/ops/random.h"
 
@@ -29,10 +31,13 @@ double AsF16(float x, float largest) {
 }
 bool InF16(Precision precision) { return precision == Precision::kBf16 && !CpuHasFastBf16() && HasF16Kernel(); }
 
-// Groups of at most `most` inputs have ranges of their own: how many there are, and the inputs of each.
+// Groups of at most `most` inputs, but whole tiles, have ranges of their own: how many there are, and the inputs of
+// each.
 std::pair<int, int> Groups(int inputs, int most) {
+  const int step = HasTileKernel(UkernelData::kU8S8) ? kTileBytes : 4;
   const int groups = (inputs + most - 1) / most;
-  return {groups, ((inputs + groups - 1) / groups + 3) / 4 * 4};
+  const int group = RoundUp((inputs + groups - 1) / groups, step);
+  return {(inputs + group - 1) / group, group};
 }
 
 // The values that the layer multiplies in place of x [rows, columns].

@@ -1,0 +1,50 @@
+// TileKernel: rows of activations by a block of packed weights in AMX's tile registers, which Intel's CPUs have since
+// Sapphire Rapids: a tile holds 16 rows of 64 bytes, and one instruction multiplies two of them.
+// Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+#ifndef ATTND_CORE_OPS_TILE_KERNEL_H_
+#define ATTND_CORE_OPS_TILE_KERNEL_H_
+
+#include <cstdint>
+
+#include "core/ops/block_kernel.h"
+#include "core/ops/integer_tile.h"
+#include "core/ops/ukernel.h"
+
+namespace attnd {
+
+// The calling thread's tile registers: configured when first used, given back by the destructor. A thread that holds
+// them takes longer to be switched, so they are held while tiles are multiplied and not between.
+class TileRegisters {
+ public:
+  TileRegisters() = default;
+  ~TileRegisters();
+  TileRegisters(const TileRegisters&) = delete;
+  TileRegisters& operator=(const TileRegisters&) = delete;
+
+  // Rows of A and C; B's are 16, and every row has 64 bytes.
+  void Configure(int rows);
+
+ private:
+  int rows_ = 0;
+};
+
+// Bytes of a row of activations that are multiplied at once: k is a multiple of as many.
+inline constexpr int kTileBytes = 64;
+// Rows of activations and of c beyond the last that must have room, for tiles are of equal height.
+inline constexpr int kTilePaddingRows = 3;
+
+// Whether this CPU multiplies such blocks so: kBf16 and kU8S8.
+bool HasTileKernel(UkernelData data);
+
+// c = a B of bf16. In the order of k, those of a tile's even and odd k apart; denormals are 0.
+void MultiplyBf16Tiles(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights,
+                       float* c /* [rows, stride] */, int64_t stride);
+
+// c = what the products of kU8S8 in `scales.groups` groups of weights.k inputs each stand for, to the bits of
+// MultiplyScaledBlock.
+void MultiplyByteTiles(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights,
+                       const GroupScales& scales, float* c /* [rows, stride] */, int64_t stride);
+
+}  // namespace attnd
+
+#endif  // ATTND_CORE_OPS_TILE_KERNEL_H_
