@@ -26,11 +26,11 @@ void AddBiasAndResidual(const float* bias /* [columns] */, const float* residual
 void GateRows(Activation activation, int rows, int columns, const float* x /* [rows, x_stride] */, int64_t x_stride,
               float* y /* [rows, y_stride] */, int64_t y_stride);
 
-// `to` = activation(x + bias), as u8 or f16. Overwrites x.
+// `to` = activation(x + bias). Overwrites x.
 void ActivateToQuantized(Activation activation, const float* bias /* [columns] */, int rows, int columns,
                          float* x /* [rows, x_stride] */, int64_t x_stride, const QuantizedTile& to);
 
-// `to` = activation(gate) * up, as u8 or f16; rows of x are gate and up side by side. Overwrites x.
+// `to` = activation(gate) * up; rows of x are gate and up side by side. Overwrites x.
 void GateToQuantized(Activation activation, int rows, int columns, float* x /* [rows, x_stride] */, int64_t x_stride,
                      const QuantizedTile& to);
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/ops/attention_copies.h"
 #include "core/ops/softmax.h"
 #include "core/ops/ukernel.h"
 
@@ -11,41 +12,10 @@ namespace attnd {
 namespace {
 
 constexpr int kQueryBlock = 64;  // rows of scores that stay in L2
-constexpr int kKeyBlock = 64;    // columns of a packed key block, rows of a value block
+// Rows of a value block are kKeyBlock, too.
 
 // Query rows a block takes: fewer for long rows, so that the scores stay in cache.
 int QueryBlock(int stride) { return stride <= 1040 ? kQueryBlock : stride <= 4112 ? 32 : 8; }
-
-// K as blocks of up to 64 columns, transposed: B of the score kernel. Columns beyond the last key are 0.
-void PackKeys(const AttentionHead& head, float* packed /* [blocks][head_dim, kKeyBlock] */) {
-  for (int begin = 0; begin < head.keys; begin += kKeyBlock, packed += int64_t{head.head_dim} * kKeyBlock) {
-    const int count = std::min(kKeyBlock, head.keys - begin);
-    const float* keys = head.key + int64_t{begin} * head.key_stride;
-    int column = 0;
-    // Four keys at a time: each store fills 16 bytes of a row.
-    for (; column + 4 <= count; column += 4) {
-      const float* k0 = keys + int64_t{column} * head.key_stride;
-      const float* k1 = k0 + head.key_stride;
-      const float* k2 = k1 + head.key_stride;
-      const float* k3 = k2 + head.key_stride;
-      for (int d = 0; d < head.head_dim; ++d) {
-        float* to = packed + d * kKeyBlock + column;
-        to[0] = k0[d];
-        to[1] = k1[d];
-        to[2] = k2[d];
-        to[3] = k3[d];
-      }
-    }
-    for (; column < count; ++column) {
-      const float* key = keys + int64_t{column} * head.key_stride;
-      for (int d = 0; d < head.head_dim; ++d) packed[d * kKeyBlock + column] = key[d];
-    }
-    const int padded = RoundUp(count, 16);
-    for (int d = 0; d < head.head_dim && count < padded; ++d) {
-      std::fill(packed + d * kKeyBlock + count, packed + d * kKeyBlock + padded, 0.0f);
-    }
-  }
-}
 
 struct KeyRange {
   int begin, end;
@@ -148,7 +118,7 @@ void Pack(const AttentionHead& part, AttentionScratch& scratch) {
   const int key_blocks = (part.keys + kKeyBlock - 1) / kKeyBlock;
   scratch.keys.Reserve(int64_t{key_blocks} * kKeyBlock * part.head_dim);
   scratch.value.Reserve(int64_t{16} * part.value_dim);
-  PackKeys(part, scratch.keys.data());
+  PackKeys(part.key, part.keys, part.key_stride, part.head_dim, scratch.keys.data());
   const int whole = part.keys / 16 * 16;
   if (whole == part.keys) return;
   // The kernel takes 16 keys: rows beyond the last must be finite, for they meet probability 0.
@@ -234,12 +204,8 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
       (*probabilities)(begin, count, shown, shown_stride, log_sum_exp);
     }
     WeighValues(part, rows, stride, scores, scratch.value.data(), scratch.output.data());
-    for (int r = 0; r < count; ++r) {
-      const float* from = scratch.output.data() + r * head.value_dim;
-      float* to = head.output + int64_t{begin + r} * head.output_stride;
-      const float factor = inverses == nullptr ? 1.0f : inverses[r];
-      for (int c = 0; c < head.value_dim; ++c) to[c] = from[c] * factor;
-    }
+    ScaleRows(scratch.output.data(), inverses, count, head.value_dim, head.output + int64_t{begin} * head.output_stride,
+              head.output_stride);
   }
 }
 

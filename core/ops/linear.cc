@@ -33,7 +33,7 @@ constexpr int kStripsPerLane = 4;
 // A single row's may be as wide as the tile has room for, and fewer a lane.
 static_assert(kRowStripColumns <= kTileRows * kStripColumns);
 constexpr int kRowStripsPerLane = 2;
-// A strip that is quantised for the next layer is one group of its inputs, or of two halves; so wide at most.
+// A strip that is scaled for the next layer is one group of its inputs, or of two halves; so wide at most.
 constexpr int kQuantizedColumns = 384;
 
 }  // namespace
@@ -223,21 +223,26 @@ void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activat
   });
 }
 
-// epilogue(strip, tile) for strips that are groups of inputs of `next`. Returns false where strips can't be that.
+// epilogue(strip, tile) for strips that `next` takes: in u8 and f16 they are groups of its inputs. Returns false where
+// they can't be that.
 template <typename Epilogue>
 bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int parts, const Linear& next,
                           LinearRows& y, const Epilogue& epilogue) const {
   const PackedWeights& to = next.weights_;
-  const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
-  const bool fits = weights_.scaled() && to.scaled() && to.f16() == weights_.f16() &&
-                    to.padded_inputs() == outputs_ / parts && to.group() % weights_.block() == 0 &&
-                    to.group() * parts <= kQuantizedColumns && panels * to.groups() >= 2 * team.lanes();
-  if (!fits) return false;
+  if (to.floats() || to.padded_inputs() != outputs_ / parts) return false;
+  int strip_blocks = StripBlocks(team, rows, parts);
+  if (to.scaled()) {
+    const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
+    const bool fits = to.group() % weights_.block() == 0 && to.group() * parts <= kQuantizedColumns &&
+                      panels * to.groups() >= 2 * team.lanes();
+    if (!fits) return false;
+    strip_blocks = to.group() / weights_.block();
+  }
   next.Reserve(rows, y);
-  RunTiles(team, Prepare(team, x, rows), parts, to.group() / weights_.block(), [&](const Strip& s) {
+  RunTiles(team, Prepare(team, x, rows), parts, strip_blocks, [&](const Strip& s) {
     const int64_t at = int64_t{s.column / to.group()} * rows + s.row;
     const int64_t value_bytes = to.row_bytes() / to.padded_inputs();
-    epilogue(s, QuantizedTile{.f16 = to.f16(),
+    epilogue(s, QuantizedTile{.format = to.rows(),
                               .rows = y.levels_.data() + s.row * to.row_bytes() + s.column * value_bytes,
                               .stride = to.row_bytes(),
                               .scales = y.scales_.data() + at,

@@ -34,7 +34,7 @@ class LinearRows {
  private:
   friend class Linear;
   AlignedBuffer<float> floats_;    // [rows, width]
-  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer] of u8 or f16; bf16 in Linear's own
+  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer] of u8, f16 or bf16
   AlignedBuffer<float> scales_;    // [groups, rows]
   AlignedBuffer<float> offsets_;   // [groups, rows]
   bool quantized_ = false;
@@ -58,8 +58,8 @@ class Linear {
   // y = activation(x W^T + b).
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            float* y /* [rows, outputs] */) const;
-  // The same for `next` to take: where both are in int8 or f16, strips are quantised while they are hot. The values are
-  // those of the other way round.
+  // The same for `next` to take: where it is in int8, f16 or bf16, strips become that while they are hot. The values
+  // are those of the other way round.
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            const Linear& next, LinearRows& y) const;
   void Run(WorkTeam::Session& team, const LinearRows& x, int rows, Activation activation,

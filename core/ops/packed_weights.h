@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "core/base/cpu.h"
 #include "core/ops/precision.h"
+#include "core/ops/quantize.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
@@ -49,6 +50,8 @@ class PackedWeights {
   bool floats() const {
     return data_ == UkernelData::kF32 || data_ == UkernelData::kF32Bf16 || data_ == UkernelData::kF32S8;
   }
+  // What they are multiplied as else.
+  RowFormat rows() const { return f16() ? RowFormat::kF16 : scaled() ? RowFormat::kU8 : RowFormat::kBf16; }
   bool f16() const { return data_ == UkernelData::kF16 || data_ == UkernelData::kF16S8; }
   bool scaled() const { return data_ == UkernelData::kU8S8 || f16(); }
   // [outputs] where scaled, for the inputs of group g: w ~ scale * weight. May be read to the end of a block.

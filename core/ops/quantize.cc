@@ -64,23 +64,8 @@ void F16Row(const float* x, int columns, int stride, uint16_t* y, float& scale) 
 }
 
 void Bf16Rows(const float* HWY_RESTRICT x, int rows, int columns, int stride, uint16_t* HWY_RESTRICT y) {
-  const hn::ScalableTag<float> d;
-  const hn::RebindToUnsigned<decltype(d)> du;
-  const hn::Rebind<uint16_t, decltype(d)> du16;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  // The upper half, after adding half of its last place, less where that is even; NaN keeps a payload bit. Not
-  // Highway's DemoteTo: its instruction on Zen 4 makes denormals 0, which other CPUs keep.
-  const auto convert = [&](auto v) {
-    const auto bits = hn::BitCast(du, v);
-    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
-    const auto rounded = hn::Add(hn::Add(bits, hn::Set(du, 0x7fff)), odd);
-    const auto nan = hn::Or(bits, hn::Set(du, 0x400000));
-    return hn::TruncateTo(du16, hn::ShiftRight<16>(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded)));
-  };
   for (int r = 0; r < rows; ++r, x += columns, y += stride) {
-    int c = 0;
-    for (; c + lanes <= columns; c += lanes) hn::StoreU(convert(hn::LoadU(d, x + c)), du16, y + c);
-    if (c < columns) hn::StoreN(convert(hn::LoadN(d, x + c, columns - c)), du16, y + c, columns - c);
+    ConvertOneToBf16(x, columns, y);
     if (columns < stride) std::memset(y + columns, 0, (stride - columns) * sizeof(uint16_t));
   }
 }

@@ -14,13 +14,16 @@ namespace attnd {
 void QuantizeRow(const float* x /* [columns] */, int columns, int stride, uint8_t* q /* [stride] */, float* scale,
                  float* offset);
 
-// Where rows of one range each go, as QuantizeRow or ScaleRowToF16 has them.
+// What rows of activations are multiplied as, but for f32.
+enum class RowFormat { kU8, kF16, kBf16 };
+
+// Where rows go, of u8 and f16 one range each: as QuantizeRow, ScaleRowToF16 or ConvertRowsToBf16 has them.
 struct QuantizedTile {
-  bool f16;
+  RowFormat format;
   uint8_t* rows;   // [rows, stride]
   int64_t stride;  // bytes
-  float* scales;   // [rows]
-  float* offsets;  // [rows]; not of f16
+  float* scales;   // [rows]; not of bf16
+  float* offsets;  // [rows]; of u8 alone
 };
 
 // Infinity or NaN where there is one.

@@ -1,0 +1,105 @@
+#include "core/ops/attention_copies.h"
+
+#include <algorithm>
+
+#include "core/base/aligned.h"
+
+// clang-format off: the order of Highway's headers matters
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/attention_copies.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace attnd {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int kRound = 16;    // columns that the score kernel takes at once
+constexpr int kTogether = 4;  // keys: as many values as a block of 128 bits has
+
+// Block b of v, for every b, to row 4b of `to`.
+template <size_t kBlock, class D, class V>
+HWY_INLINE void StoreBlocks(D d, V v, float* HWY_RESTRICT to) {
+  if constexpr (kBlock * kTogether < HWY_MAX_LANES_D(D)) {
+    const hn::BlockDFromD<D> d_block;
+    hn::StoreU(hn::ExtractBlock<kBlock>(v), d_block, to + kBlock * kTogether * kKeyBlock);
+    StoreBlocks<kBlock + 1>(d, v, to);
+  }
+}
+
+// Four keys as four neighbouring columns.
+HWY_INLINE void PackFour(const float* HWY_RESTRICT keys, int64_t stride, int head_dim, float* HWY_RESTRICT to) {
+  const hn::FixedTag<float, HWY_HAVE_SCALABLE ? kTogether : HWY_MAX_BYTES / sizeof(float)> d;
+  const hn::Repartition<double, decltype(d)> d_pairs;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const float* const k[kTogether] = {keys, keys + stride, keys + 2 * stride, keys + 3 * stride};
+  int i = 0;
+  for (; i + lanes <= head_dim; i += lanes) {
+    const auto a = hn::LoadU(d, k[0] + i), b = hn::LoadU(d, k[1] + i);
+    const auto e = hn::LoadU(d, k[2] + i), f = hn::LoadU(d, k[3] + i);
+    // Of each block of 128 bits: values 0 and 1 of two keys, and values 2 and 3.
+    const auto ab_low = hn::BitCast(d_pairs, hn::InterleaveLower(d, a, b));
+    const auto ab_high = hn::BitCast(d_pairs, hn::InterleaveUpper(d, a, b));
+    const auto ef_low = hn::BitCast(d_pairs, hn::InterleaveLower(d, e, f));
+    const auto ef_high = hn::BitCast(d_pairs, hn::InterleaveUpper(d, e, f));
+    float* rows = to + i * kKeyBlock;
+    StoreBlocks<0>(d, hn::BitCast(d, hn::InterleaveLower(d_pairs, ab_low, ef_low)), rows);
+    StoreBlocks<0>(d, hn::BitCast(d, hn::InterleaveUpper(d_pairs, ab_low, ef_low)), rows + kKeyBlock);
+    StoreBlocks<0>(d, hn::BitCast(d, hn::InterleaveLower(d_pairs, ab_high, ef_high)), rows + 2 * kKeyBlock);
+    StoreBlocks<0>(d, hn::BitCast(d, hn::InterleaveUpper(d_pairs, ab_high, ef_high)), rows + 3 * kKeyBlock);
+  }
+  for (; i < head_dim; ++i) {
+    for (int j = 0; j < kTogether; ++j) to[i * kKeyBlock + j] = k[j][i];
+  }
+}
+
+void Pack(const float* keys, int count, int64_t stride, int head_dim, float* packed) {
+  for (; count > 0; count -= kKeyBlock, keys += kKeyBlock * stride, packed += int64_t{head_dim} * kKeyBlock) {
+    const int columns = std::min(count, kKeyBlock);
+    int column = 0;
+    for (; column + kTogether <= columns; column += kTogether) {
+      PackFour(keys + column * stride, stride, head_dim, packed + column);
+    }
+    for (; column < columns; ++column) {
+      for (int i = 0; i < head_dim; ++i) packed[i * kKeyBlock + column] = keys[column * stride + i];
+    }
+    const int padded = RoundUp(columns, kRound);
+    for (int i = 0; i < head_dim && columns < padded; ++i) {
+      std::fill(packed + i * kKeyBlock + columns, packed + i * kKeyBlock + padded, 0.0f);
+    }
+  }
+}
+
+void Scale(const float* from, const float* factors, int rows, int columns, float* to, int64_t stride) {
+  const hn::ScalableTag<float> d;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  for (int r = 0; r < rows; ++r, from += columns, to += stride) {
+    const auto factor = hn::Set(d, factors == nullptr ? 1.0f : factors[r]);
+    int c = 0;
+    for (; c + lanes <= columns; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, from + c), factor), d, to + c);
+    if (c < columns) hn::StoreN(hn::Mul(hn::LoadN(d, from + c, columns - c), factor), d, to + c, columns - c);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attnd {
+
+HWY_EXPORT(Pack);
+HWY_EXPORT(Scale);
+
+void PackKeys(const float* keys, int count, int64_t stride, int head_dim, float* packed) {
+  HWY_DYNAMIC_DISPATCH(Pack)(keys, count, stride, head_dim, packed);
+}
+
+void ScaleRows(const float* from, const float* factors, int rows, int columns, float* to, int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(Scale)(from, factors, rows, columns, to, stride);
+}
+
+}  // namespace attnd
+#endif  // HWY_ONCE
