@@ -2,8 +2,8 @@
 //   engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [MAPS] [PRECISION]
 // TEXTS.json: a list of texts, or of lists of token ids. latency: one text at a time, of 8 to 512 tokens. MAPS: none,
 // sink (every tile is looked at). PRECISION: f32, bf16, int8. Prints one JSON object: tokens, seconds per run for the
-// engine, for tokenising, and for the bare loop (in f32 where the engine's is f16, of which oneDNN has no ukernel); or
-// the medians of the latencies in ms.
+// engine, for tokenising, and for the bare loop (in f32 where the engine's halves go through kernels of its own, f16 or
+// AMX's); or the medians of the latencies in ms.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -196,7 +196,8 @@ int Main(int argc, char** argv) {
   WorkTeam team(workers);
   std::vector<std::unique_ptr<Engine>> engines;
   std::vector<BareLoop> loops;
-  const Precision bare_precision = PrecisionPath(*precision) == "f16" ? Precision::kF32 : *precision;
+  const bool halves_of_ours = HalvesData() == UkernelData::kF16 || CpuHasAmx();
+  const Precision bare_precision = *precision == Precision::kBf16 && halves_of_ours ? Precision::kF32 : *precision;
   for (int w = 0; w < workers; ++w) {
     engines.push_back(std::make_unique<Engine>(**model, team));
     loops.emplace_back((*model)->config, bare_precision);

@@ -10,9 +10,9 @@ namespace attnd {
 // kF32:  f32 weights and activations. A decoder's weights stay in memory as their file had them, as far as that
 //        changes no value (PackedWeights, `compact`).
 // kBf16: weights of 16 bits, of decoders as their file had them, likewise. Bf16 by bf16 where the CPU multiplies it
-//        faster than f32 (AMD's AVX-512 BF16); where it has AVX512-FP16 instead, f16 by f16, with a scale per output
-//        and group of inputs and one per row and group, which keeps three bits more and sums a group in f16; else bf16
-//        by f32. Sums in f32.
+//        faster than f32 (AMX, AMD's AVX-512 BF16); where it has AVX512-FP16 instead, and for decoders' bytes, f16 by
+//        f16, with a scale per output and group of inputs and one per row and group, which keeps three bits more and
+//        sums a group in f16; else bf16 by f32. Sums in f32.
 // kInt8: weights s8 with a scale per output channel and group of inputs (PackedWeights::group), activations u8 with a
 //        scale and an offset per row and group, found as the text runs; sums in s32. Where the CPU has no VNNI the
 //        weights of two neighbouring inputs keep within 128 together, as far as they have one sign: the sum of their
