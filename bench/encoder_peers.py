@@ -84,12 +84,12 @@ def run(name, workload):
     for who, value in median.items():
         print(f"| {who} | {value:,.0f} | | {min(speed[who]):,.0f} to {max(speed[who]):,.0f} |")
     for precision in args.precisions.split(","):
-        kind = "int8" if precision == "int8" else "f32"
-        rivals = {who: value for who, value in median.items() if who.endswith(kind) and not who.startswith("attnd")}
-        if rivals:
-            best = max(rivals, key=rivals.get)
-            print(f"\nattnd {precision} ({path[precision]}): {median['attnd ' + precision] / rivals[best]:.2f} of the best {kind} peer, {best}; "
-                  f"{statistics.median(ceiling[precision]):.2f} of its bare kernels")
+        for kind in {"bf16": ("f32", "bf16")}.get(precision, (precision,)):
+            rivals = {who: value for who, value in median.items() if who.endswith(kind) and not who.startswith("attnd")}
+            if rivals:
+                best = max(rivals, key=rivals.get)
+                print(f"\nattnd {precision} ({path[precision]}): {median['attnd ' + precision] / rivals[best]:.2f} of the best {kind} peer, {best}; "
+                      f"{statistics.median(ceiling[precision]):.2f} of its bare kernels")
     return speed
 
 

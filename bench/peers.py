@@ -123,7 +123,11 @@ def torch_f32(model, cores):
     return call
 
 
-def openvino_f32(model, cores):
+def openvino(precision):
+    return lambda model, cores: openvino_call(model, cores, precision)
+
+
+def openvino_call(model, cores, precision):
     import openvino
     import torch
     loaded = torch_model(model)
@@ -139,7 +143,7 @@ def openvino_f32(model, cores):
     ids = torch.ones(2, 16, dtype=torch.long)
     network = openvino.convert_model(Hidden().eval(), example_input=(ids, ids, torch.zeros_like(ids)))
     request = openvino.Core().compile_model(network, "CPU", {"INFERENCE_NUM_THREADS": cores, "PERFORMANCE_HINT": "LATENCY",
-                                                             "INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+                                                             "INFERENCE_PRECISION_HINT": precision}).create_infer_request()
 
     def call(x, mask):
         out = request.infer([x, mask, np.zeros_like(x)])
@@ -160,7 +164,7 @@ def ctranslate2(compute_type):
 
 
 PEERS = {"onnxruntime f32": lambda model, cores: ort(onnx_f32(model), cores), "onnxruntime int8": ort_int8, "pytorch f32": torch_f32,
-         "openvino f32": openvino_f32, "ctranslate2 f32": ctranslate2("float32"), "ctranslate2 int8": ctranslate2("int8")}
+         "openvino f32": openvino("f32"), "openvino bf16": openvino("bf16"), "ctranslate2 f32": ctranslate2("float32"), "ctranslate2 int8": ctranslate2("int8")}
 
 
 def versions():
