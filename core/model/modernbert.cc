@@ -134,6 +134,7 @@ void ModernBert::Attend(int layer, bool outputs_only, const PackedBatch& batch, 
                     .head_dim = config_.head_dim(),
                     .qkv = w.query_key_value.data(),
                     .output = w.attended.data(),
+                    .rounded = layers_[layer].query_key_value.rounds(),
                     .window = local ? config_.modernbert.window : -1,
                     .outputs_only = outputs_only},
                    batch, team, w.scratch);

@@ -63,6 +63,7 @@ absl::StatusOr<const float*> PostNormEncoder::Forward(const PackedBatch& batch, 
                       .qkv = w.query_key_value,
                       .output = w.attended.data(),
                       .bias = parts_.bias.has_value() ? &*parts_.bias : nullptr,
+                      .rounded = layer.query_key_value.rounds(),
                       .outputs_only = prune},
                      batch, team, w.scratch);
     if (prune) {

@@ -55,7 +55,8 @@ void RunSelfAttention(const SelfAttention& attention, const PackedBatch& batch, 
                                 .scale = 1.0f / std::sqrt(static_cast<float>(dim)),
                                 .bias = attention.bias == nullptr ? nullptr : attention.bias->center(head),
                                 .bias_stride = -1,  // the next query is one nearer to each key
-                                .window = attention.window};
+                                .window = attention.window,
+                                .rounded = attention.rounded};
     if (sink == nullptr) {
       AttendRows(args, row_begin, row_end, scratch[lane], nullptr);
       return;

@@ -27,7 +27,8 @@ struct SelfAttention {
   const float* qkv;  // [tokens, 3 * heads * head_dim]: query, key, value side by side
   float* output;     // [tokens, heads * head_dim], heads side by side
   const DistanceBias* bias = nullptr;
-  int window = -1;  // at least 0: farther keys are not seen
+  bool rounded = false;  // AttentionHead::rounded
+  int window = -1;       // at least 0: farther keys are not seen
   // True: only rows up to the last output row of each sequence are written, from its first on.
   bool outputs_only = false;
 };

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/ops/attention_copies.h"
+#include "core/ops/attention_tiles.h"
 #include "core/ops/softmax.h"
 #include "core/ops/ukernel.h"
 
@@ -13,6 +14,11 @@ namespace {
 
 constexpr int kQueryBlock = 64;  // rows of scores that stay in L2
 // Rows of a value block are kKeyBlock, too.
+
+// Columns of probabilities are 0 from the last key to a multiple of this, which tiles read; others read 16.
+constexpr int kPaddedKeys = kTileHalves;
+// From so many on a head goes through tiles: fewer do not make up for the copies.
+constexpr int kTiledKeys = 128;
 
 // Query rows a block takes: fewer for long rows, so that the scores stay in cache.
 int QueryBlock(int stride) { return stride <= 1040 ? kQueryBlock : stride <= 4112 ? 32 : 8; }
@@ -158,19 +164,22 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
   scratch.log_sum_exp.Reserve(block);
   scratch.inverses.Reserve(block);
 
+  const bool tiles = head.rounded && head.keys >= kTiledKeys && HasAttentionTiles(head.head_dim, head.value_dim);
+  TileRegisters registers;
+
   KeyRange packed = {0, 0};
   for (int begin = query_begin; begin < query_end; begin += block) {
     const int count = std::min(block, query_end - begin);
     const KeyRange range = VisibleKeys(head, begin, count);
     const AttentionHead part = Restrict(head, range);
     if (range.begin != packed.begin || range.end != packed.end) {
-      Pack(part, scratch);
+      tiles ? PackTiles(part, scratch) : Pack(part, scratch);
       packed = range;
     }
     const int rows = UkernelTable::RoundRows(count);
     const float* query = head.query + int64_t{begin} * head.query_stride;
     int query_stride = head.query_stride;
-    if (rows != count) {
+    if (rows != count && !tiles) {
       // The kernel reads whole rounds of rows, which the caller's tensor may not have.
       std::fill(scratch.query.data() + int64_t{count} * head.head_dim,
                 scratch.query.data() + int64_t{rows} * head.head_dim, 0.0f);
@@ -182,7 +191,11 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
       query_stride = head.head_dim;
     }
     float* scores = scratch.scores.data();
-    Scores(part, query, query_stride, rows, stride, scratch.keys.data(), scores);
+    if (tiles) {
+      ScoreTiles(registers, part, query, count, stride, scratch, scores);
+    } else {
+      Scores(part, query, query_stride, rows, stride, scratch.keys.data(), scores);
+    }
     float scale = head.scale;
     if (head.bias != nullptr) {
       AddBias(head, range, begin, count, stride, scores);
@@ -196,16 +209,20 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
     // Where nobody looks at the probabilities the output is scaled instead.
     float* log_sum_exp = probabilities == nullptr ? nullptr : scratch.log_sum_exp.data();
     float* inverses = probabilities == nullptr ? scratch.inverses.data() : nullptr;
-    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, 16), stride, scores, log_sum_exp, inverses);
+    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, kPaddedKeys), stride, scores, log_sum_exp, inverses);
     if (probabilities != nullptr) {
       const bool whole = part.keys == head.keys;
       const int shown_stride = whole ? stride : ScoreStride(head.keys);
       const float* shown = whole ? scores : Widen(head, range, count, stride, shown_stride, scratch);
       (*probabilities)(begin, count, shown, shown_stride, log_sum_exp);
     }
-    WeighValues(part, rows, stride, scores, scratch.value.data(), scratch.output.data());
-    ScaleRows(scratch.output.data(), inverses, count, head.value_dim, head.output + int64_t{begin} * head.output_stride,
-              head.output_stride);
+    if (tiles) {
+      WeighTiles(registers, part, count, stride, scores, scratch, scratch.output.data());
+    } else {
+      WeighValues(part, rows, stride, scores, scratch.value.data(), scratch.output.data());
+    }
+    CopyScaledRows(scratch.output.data(), inverses, count, head.value_dim,
+                   head.output + int64_t{begin} * head.output_stride, head.output_stride);
   }
 }
 

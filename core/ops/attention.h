@@ -27,12 +27,21 @@ struct AttentionHead {
   // At least 0: query i sees only keys within this distance of i + (keys - queries); the others are not computed.
   // -1: all.
   int window = -1;
+  // Whether its products may be those of AttentionTiles, where the CPU has them.
+  bool rounded = false;
 };
 
 // Probabilities of rows [query_begin, query_begin + query_count): P is [query_count, stride] with `keys` valid columns;
 // log_sum_exp is [query_count], of the scaled visible scores (-inf where nothing is visible).
 using ProbabilityFn = absl::FunctionRef<void(int query_begin, int query_count, const float* probabilities, int stride,
                                              const float* log_sum_exp)>;
+
+// Of AttentionTiles, in bf16.
+struct AttentionTileScratch {
+  AlignedBuffer<uint16_t> split;          // [keys or 64, 3, head_dim], keys or queries in halves
+  AlignedBuffer<uint32_t> values;         // [keys / 2, value_dim], of two neighbours each
+  AlignedBuffer<uint16_t> probabilities;  // [64, keys]
+};
 
 // Scratch of one thread; grows to the largest head seen.
 struct AttentionScratch {
@@ -44,6 +53,7 @@ struct AttentionScratch {
   AlignedBuffer<float> log_sum_exp;  // [64]
   AlignedBuffer<float> inverses;     // [64], of the sums that rows nobody looks at are not divided by
   AlignedBuffer<float> wide;         // [64, stride], rows of a windowed head as `probabilities` sees them
+  AttentionTileScratch tiles;
 };
 
 // Computes rows [query_begin, query_end) of `head`. `probabilities`, when not null, sees each block of rows while it is

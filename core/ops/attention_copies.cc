@@ -5,6 +5,7 @@
 #include "core/base/aligned.h"
 
 // clang-format off: the order of Highway's headers matters
+#include "core/ops/targets_with_f16.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/attention_copies.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -83,6 +84,58 @@ void Scale(const float* from, const float* factors, int rows, int columns, float
   }
 }
 
+// To nearest, ties to even; on CPUs with an instruction for it denormals become 0, as tiles take them anyway.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE hn::Vec<hn::Rebind<hwy::bfloat16_t, D>> Bf16(D /*d*/, V v) {
+  return hn::DemoteTo(hn::Rebind<hwy::bfloat16_t, D>(), v);
+}
+
+void Split(const float* HWY_RESTRICT from, int64_t stride, int rows, int columns, const int* halves, uint16_t* to) {
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<hwy::bfloat16_t, decltype(d)> d16;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  auto* HWY_RESTRICT out = reinterpret_cast<hwy::bfloat16_t*>(to);
+  for (int r = 0; r < rows; ++r, from += stride, out += int64_t{3} * columns) {
+    for (int c = 0; c < columns; c += lanes) {
+      const auto value = hn::LoadU(d, from + c);
+      const auto half = Bf16(d, value);
+      const auto second = Bf16(d, hn::Sub(value, hn::PromoteTo(d, half)));
+      hn::StoreU(halves[0] == 0 ? half : second, d16, out + c);
+      hn::StoreU(halves[1] == 0 ? half : second, d16, out + columns + c);
+      hn::StoreU(halves[2] == 0 ? half : second, d16, out + 2 * columns + c);
+    }
+  }
+}
+
+void Round(const float* HWY_RESTRICT from, int64_t stride, int rows, int columns, uint16_t* to) {
+  const hn::ScalableTag<float> d;
+  const hn::Repartition<hwy::bfloat16_t, decltype(d)> d16;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  auto* HWY_RESTRICT out = reinterpret_cast<hwy::bfloat16_t*>(to);
+  for (int r = 0; r < rows; ++r, from += stride, out += columns) {
+    for (int c = 0; c < columns; c += 2 * lanes) {
+      const auto first = hn::LoadU(d, from + c), second = hn::LoadU(d, from + c + lanes);
+      hn::StoreU(hn::OrderedDemote2To(d16, first, second), d16, out + c);
+    }
+  }
+}
+
+void Pair(const float* HWY_RESTRICT from, int64_t stride, int rows, int padded, int columns, uint32_t* to) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const hn::Rebind<uint16_t, decltype(d)> du16;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto bits = [&](const float* x)
+                        HWY_ATTR { return hn::PromoteTo(du, hn::BitCast(du16, Bf16(d, hn::LoadU(d, x)))); };
+  for (int r = 0; r < padded; r += 2, from += 2 * stride, to += columns) {
+    for (int c = 0; c < columns; c += lanes) {
+      const auto first = r < rows ? bits(from + c) : hn::Zero(du);
+      const auto second = r + 1 < rows ? bits(from + stride + c) : hn::Zero(du);
+      hn::StoreU(hn::Or(first, hn::ShiftLeft<16>(second)), du, to + c);
+    }
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace attnd
 HWY_AFTER_NAMESPACE();
@@ -92,13 +145,28 @@ namespace attnd {
 
 HWY_EXPORT(Pack);
 HWY_EXPORT(Scale);
+HWY_EXPORT(Split);
+HWY_EXPORT(Round);
+HWY_EXPORT(Pair);
 
 void PackKeys(const float* keys, int count, int64_t stride, int head_dim, float* packed) {
   HWY_DYNAMIC_DISPATCH(Pack)(keys, count, stride, head_dim, packed);
 }
 
-void ScaleRows(const float* from, const float* factors, int rows, int columns, float* to, int64_t stride) {
+void CopyScaledRows(const float* from, const float* factors, int rows, int columns, float* to, int64_t stride) {
   HWY_DYNAMIC_DISPATCH(Scale)(from, factors, rows, columns, to, stride);
+}
+
+void SplitRows(const float* from, int64_t stride, int rows, int columns, const int (&halves)[3], uint16_t* to) {
+  HWY_DYNAMIC_DISPATCH(Split)(from, stride, rows, columns, halves, to);
+}
+
+void RoundRows(const float* from, int64_t stride, int rows, int columns, uint16_t* to) {
+  HWY_DYNAMIC_DISPATCH(Round)(from, stride, rows, columns, to);
+}
+
+void PairRows(const float* from, int64_t stride, int rows, int padded, int columns, uint32_t* to) {
+  HWY_DYNAMIC_DISPATCH(Pair)(from, stride, rows, padded, columns, to);
 }
 
 }  // namespace attnd

@@ -14,8 +14,21 @@ void PackKeys(const float* keys /* [count, stride] */, int count, int64_t stride
               float* packed /* [blocks][head_dim, kKeyBlock] */);
 
 // to = from * factors, a factor a row; null: as it is.
-void ScaleRows(const float* from /* [rows, columns] */, const float* factors /* [rows] */, int rows, int columns,
-               float* to /* [rows, stride] */, int64_t stride);
+void CopyScaledRows(const float* from /* [rows, columns] */, const float* factors /* [rows] */, int rows, int columns,
+                    float* to /* [rows, stride] */, int64_t stride);
+
+// For AttentionTiles, in bf16, columns a multiple of 16 (RoundRows: 32) that `from` has:
+// Three halves of each row side by side, bf16(x) or, where `halves` has a 1, bf16(x - bf16(x)).
+void SplitRows(const float* from /* [rows, stride] */, int64_t stride, int rows, int columns, const int (&halves)[3],
+               uint16_t* to /* [rows, 3, columns] */);
+
+// Rows as they are.
+void RoundRows(const float* from /* [rows, stride] */, int64_t stride, int rows, int columns,
+               uint16_t* to /* [rows, columns] */);
+
+// Two neighbours side by side; rows from `rows` to `padded`, which is even, are 0.
+void PairRows(const float* from /* [rows, stride] */, int64_t stride, int rows, int padded, int columns,
+              uint32_t* to /* [padded / 2, columns] */);
 
 }  // namespace attnd
 

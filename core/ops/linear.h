@@ -53,6 +53,8 @@ class Linear {
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }
+  // Whether it rounds what it multiplies weights by: to bf16, f16 or u8.
+  bool rounds() const { return !weights_.floats(); }
   int64_t bytes() const { return weights_.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float)); }
 
   // y = activation(x W^T + b).

@@ -17,8 +17,8 @@ namespace attnd {
 //        scale and an offset per row and group, found as the text runs; sums in s32. Where the CPU has no VNNI the
 //        weights of two neighbouring inputs keep within 128 together, as far as they have one sign: the sum of their
 //        products would saturate.
-// What is not a linear layer (norms, attention), and the head of a task, computes in f32; word vectors are kept in bf16
-// below kF32.
+// What is not a linear layer (norms, attention), and the head of a task, computes in f32, but for the products of
+// attention of long texts below kF32 where there is AMX (AttentionTiles); word vectors are kept in bf16 below kF32.
 enum class Precision { kF32, kBf16, kInt8 };
 
 std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"

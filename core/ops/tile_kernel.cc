@@ -16,11 +16,11 @@ namespace attnd {
 HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8,amx-bf16")
 namespace {
 
-constexpr int kTileRows = 16, kTileColumns = 16;  // of a tile of sums
+constexpr int kTileRows = 16;  // of a tile of sums
 // A block is three tiles wide: PackedWeights' 48 columns.
 constexpr int kBlockTiles = 3;
 constexpr int64_t kWeightStride = kBlockTiles * kTileBytes;  // from one row of tiles of weights to the next
-constexpr int64_t kStepBytes = kTileRows * kWeightStride;    // of weights, by kTileBytes of a row of activations
+constexpr int64_t kStepBytes = kTileRows * kWeightStride;    // of a block, by kTileBytes of a row of activations
 constexpr int kCacheLine = 64;
 // Steps of bf16 whose weights stay in L1 while all rows pass over them.
 constexpr int kChunkSteps = 8;
@@ -33,6 +33,7 @@ struct Operands {
   int64_t stride;  // bytes from one row of a to the next
   int64_t second;
   const std::byte* b;
+  int64_t b_stride;
 };
 
 // The registers: 0 to 3 are sums, 4 and 5 rows, 6 and 7 weights. Their numbers are parts of the instructions, so each
@@ -50,11 +51,11 @@ struct TwoByTwo {
   template <bool kInt8>
   static void Step(const Operands& x) {
     _tile_loadd(4, x.a, x.stride);
-    _tile_loadd(6, x.b, kWeightStride);
+    _tile_loadd(6, x.b, x.b_stride);
     ATTND_MULTIPLY(0, 4, 6);
     _tile_loadd(5, x.a + x.second, x.stride);
     ATTND_MULTIPLY(2, 5, 6);
-    _tile_loadd(7, x.b + kTileBytes, kWeightStride);
+    _tile_loadd(7, x.b + kTileBytes, x.b_stride);
     ATTND_MULTIPLY(1, 4, 7);
     ATTND_MULTIPLY(3, 5, 7);
   }
@@ -65,7 +66,7 @@ struct TwoByOne {
   template <bool kInt8>
   static void Step(const Operands& x) {
     _tile_loadd(4, x.a, x.stride);
-    _tile_loadd(6, x.b, kWeightStride);
+    _tile_loadd(6, x.b, x.b_stride);
     ATTND_MULTIPLY(0, 4, 6);
     _tile_loadd(5, x.a + x.second, x.stride);
     ATTND_MULTIPLY(1, 5, 6);
@@ -77,12 +78,22 @@ struct OneByThree {
   template <bool kInt8>
   static void Step(const Operands& x) {
     _tile_loadd(4, x.a, x.stride);
-    _tile_loadd(6, x.b, kWeightStride);
+    _tile_loadd(6, x.b, x.b_stride);
     ATTND_MULTIPLY(0, 4, 6);
-    _tile_loadd(7, x.b + kTileBytes, kWeightStride);
+    _tile_loadd(7, x.b + kTileBytes, x.b_stride);
     ATTND_MULTIPLY(1, 4, 7);
-    _tile_loadd(6, x.b + 2 * kTileBytes, kWeightStride);
+    _tile_loadd(6, x.b + 2 * kTileBytes, x.b_stride);
     ATTND_MULTIPLY(2, 4, 6);
+  }
+};
+
+struct OneByOne {
+  static constexpr int kRows = 1, kColumns = 1;
+  template <bool kInt8>
+  static void Step(const Operands& x) {
+    _tile_loadd(4, x.a, x.stride);
+    _tile_loadd(6, x.b, x.b_stride);
+    ATTND_MULTIPLY(0, 4, 6);
   }
 };
 
@@ -105,7 +116,7 @@ template <class Shape>
 void LoadSums(const float* c, int64_t stride, int rows) {
   const int64_t bytes = stride * static_cast<int64_t>(sizeof(float));
   _tile_loadd(0, TileOf<Shape>(c, stride, rows, 0), bytes);
-  _tile_loadd(1, TileOf<Shape>(c, stride, rows, 1), bytes);
+  if constexpr (Shape::kRows * Shape::kColumns > 1) _tile_loadd(1, TileOf<Shape>(c, stride, rows, 1), bytes);
   if constexpr (Shape::kRows * Shape::kColumns > 2) _tile_loadd(2, TileOf<Shape>(c, stride, rows, 2), bytes);
   if constexpr (Shape::kRows * Shape::kColumns > 3) _tile_loadd(3, TileOf<Shape>(c, stride, rows, 3), bytes);
 }
@@ -114,7 +125,7 @@ template <class Shape, typename T>
 void StoreSums(T* c, int64_t stride, int rows) {
   const int64_t bytes = stride * static_cast<int64_t>(sizeof(T));
   _tile_stored(0, TileOf<Shape>(c, stride, rows, 0), bytes);
-  _tile_stored(1, TileOf<Shape>(c, stride, rows, 1), bytes);
+  if constexpr (Shape::kRows * Shape::kColumns > 1) _tile_stored(1, TileOf<Shape>(c, stride, rows, 1), bytes);
   if constexpr (Shape::kRows * Shape::kColumns > 2) _tile_stored(2, TileOf<Shape>(c, stride, rows, 2), bytes);
   if constexpr (Shape::kRows * Shape::kColumns > 3) _tile_stored(3, TileOf<Shape>(c, stride, rows, 3), bytes);
 }
@@ -127,7 +138,7 @@ struct Fetch {
 
 template <class Shape, bool kInt8>
 void AddSteps(Operands x, int steps, Fetch& fetch) {
-  for (int s = 0; s < steps; ++s, x.a += kTileBytes, x.b += kStepBytes) {
+  for (int s = 0; s < steps; ++s, x.a += kTileBytes, x.b += kTileRows * x.b_stride) {
     for (int i = 0; i < fetch.lines; ++i, fetch.next += kCacheLine) _mm_prefetch(fetch.next, _MM_HINT_T1);
     Shape::template Step<kInt8>(x);
   }
@@ -140,21 +151,25 @@ struct Tiles {
   int rows;  // of each
 };
 
-// As many bytes as lie at b, from kAhead further on: each pass of rows over them fetches its part.
-Fetch FetchOf(const BlockWeights& weights, const std::byte* b, const Tiles& tiles) {
+// A step: as many bytes are fetched as are multiplied, by each pass of rows its part.
+int FetchedLines(const BlockWeights& weights, const Tiles& tiles) {
   const int passes = (tiles.number + 1) / 2;
-  return {b + kAhead, weights.fetch ? static_cast<int>(kStepBytes / kCacheLine) / passes : 0};
+  return weights.fetch ? static_cast<int>(kStepBytes / kCacheLine) / passes : 0;
 }
 
-// run(shape, first tile of rows, first tile of columns) for the shapes that the sums of a block consist of.
+// run(shape, first tile of rows, first tile of columns) for the shapes that the sums consist of.
 template <class Run>
-void ForShapes(const Tiles& tiles, const Run& run) {
+void ForShapes(const Tiles& tiles, int columns, const Run& run) {
   int tile = 0;
   for (; tile + 2 <= tiles.number; tile += 2) {
-    run(TwoByTwo(), tile, 0);
-    run(TwoByOne(), tile, 2);
+    int column = 0;
+    for (; column + 2 <= columns; column += 2) run(TwoByTwo(), tile, column);
+    if (column < columns) run(TwoByOne(), tile, column);
   }
-  if (tile < tiles.number) run(OneByThree(), tile, 0);
+  if (tile == tiles.number) return;
+  int column = 0;
+  for (; column + 3 <= columns; column += 3) run(OneByThree(), tile, column);
+  for (; column < columns; ++column) run(OneByOne(), tile, column);
 }
 
 // Sums of bytes that wait to be scaled, and where they belong.
@@ -185,13 +200,13 @@ void Scale(const Pending& p, int64_t stride) {
   }
 }
 
-void MultiplyBf16(const Tiles& tiles, const BlockRows& rows, const BlockWeights& weights, float* c, int64_t stride) {
-  const int all = weights.k * 2 / kTileBytes;
-  for (int begin = 0; begin < all; begin += kChunkSteps) {
-    const int steps = std::min(kChunkSteps, all - begin);
-    const std::byte* b = weights.first + begin * kStepBytes;
-    Fetch fetch = FetchOf(weights, b, tiles), none = {b, 0};
-    ForShapes(tiles, [&](auto shape, int tile, int column) {
+void MultiplyBf16(const Tiles& tiles, const BlockRows& rows, const TileMatrix& matrix, int fetched_lines, float* c,
+                  int64_t stride) {
+  for (int begin = 0; begin < matrix.steps; begin += kChunkSteps) {
+    const int steps = std::min(kChunkSteps, matrix.steps - begin);
+    const std::byte* b = matrix.first + begin * kTileRows * matrix.stride;
+    Fetch fetch = {b + kAhead, fetched_lines}, none = {b, 0};
+    ForShapes(tiles, matrix.columns, [&](auto shape, int tile, int column) {
       using Shape = decltype(shape);
       const int64_t row = int64_t{tile} * tiles.rows;
       float* to = c + row * stride + column * kTileColumns;
@@ -201,7 +216,7 @@ void MultiplyBf16(const Tiles& tiles, const BlockRows& rows, const BlockWeights&
         LoadSums<Shape>(to, stride, tiles.rows);
       }
       const Operands x = {rows.first + row * rows.stride + int64_t{begin} * kTileBytes, rows.stride,
-                          tiles.rows * rows.stride, b + column * kTileBytes};
+                          tiles.rows * rows.stride, b + column * kTileBytes, matrix.stride};
       AddSteps<Shape, false>(x, steps, column == 0 ? fetch : none);
       StoreSums<Shape>(to, stride, tiles.rows);
     });
@@ -217,13 +232,13 @@ void MultiplyBytes(const Tiles& tiles, const BlockRows& rows, const BlockWeights
   const int steps = weights.k / kTileBytes;
   for (int g = 0; g < scales.groups; ++g) {
     const std::byte* b = weights.first + g * steps * kStepBytes;
-    Fetch fetch = FetchOf(weights, b, tiles), none = {b, 0};
-    ForShapes(tiles, [&](auto shape, int tile, int column) {
+    Fetch fetch = {b + kAhead, FetchedLines(weights, tiles)}, none = {b, 0};
+    ForShapes(tiles, kBlockTiles, [&](auto shape, int tile, int column) {
       using Shape = decltype(shape);
       const int row = tile * tiles.rows;
       ClearSums();
       const Operands x = {rows.first + row * rows.stride + int64_t{g} * weights.k, rows.stride,
-                          tiles.rows * rows.stride, b + column * kTileBytes};
+                          tiles.rows * rows.stride, b + column * kTileBytes, kWeightStride};
       AddSteps<Shape, true>(x, steps, column == 0 ? fetch : none);
       if (pending.rows > 0) Scale(pending, stride);
       StoreSums<Shape>(sums[turn], kPendingStride, tiles.rows);
@@ -287,7 +302,14 @@ void MultiplyBf16Tiles(TileRegisters& registers, const BlockRows& rows, const Bl
                        int64_t stride) {
   const Tiles tiles(rows.count);
   registers.Configure(tiles.rows);
-  MultiplyBf16(tiles, rows, weights, c, stride);
+  const TileMatrix matrix = {weights.first, kWeightStride, kBlockTiles, weights.k / kTileHalves};
+  MultiplyBf16(tiles, rows, matrix, FetchedLines(weights, tiles), c, stride);
+}
+
+void MultiplyTiles(TileRegisters& registers, const BlockRows& rows, const TileMatrix& b, float* c, int64_t stride) {
+  const Tiles tiles(rows.count);
+  registers.Configure(tiles.rows);
+  MultiplyBf16(tiles, rows, b, /*fetched_lines=*/0, c, stride);
 }
 
 void MultiplyByteTiles(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights,
@@ -302,6 +324,7 @@ void MultiplyByteTiles(TileRegisters& registers, const BlockRows& rows, const Bl
 TileRegisters::~TileRegisters() = default;
 void TileRegisters::Configure(int rows) { rows_ = rows; }
 bool HasTileKernel(UkernelData) { return false; }
+void MultiplyTiles(TileRegisters&, const BlockRows&, const TileMatrix&, float*, int64_t) { HWY_ABORT("no AMX"); }
 void MultiplyBf16Tiles(TileRegisters&, const BlockRows&, const BlockWeights&, float*, int64_t) { HWY_ABORT("no AMX"); }
 void MultiplyByteTiles(TileRegisters&, const BlockRows&, const BlockWeights&, const GroupScales&, float*, int64_t) {
   HWY_ABORT("no AMX");

@@ -36,7 +36,23 @@ inline constexpr int kTilePaddingRows = 3;
 // Whether this CPU multiplies such blocks so: kBf16 and kU8S8.
 bool HasTileKernel(UkernelData data);
 
-// c = a B of bf16. In the order of k, those of a tile's even and odd k apart; denormals are 0.
+// Columns of a tile, and k of bf16 that one step multiplies.
+inline constexpr int kTileColumns = 16, kTileHalves = kTileBytes / 2;
+
+// B of bf16 as tiles read it: [k / 2, columns, 2], k = steps * kTileHalves.
+struct TileMatrix {
+  const std::byte* first;
+  int64_t stride;  // bytes from one pair of k to the next
+  int columns;     // in tiles
+  int steps;
+};
+
+// c = a B of bf16. In the order of k, those of a tile's even and odd k apart; denormals are 0. c has room for whole
+// tiles of columns.
+void MultiplyTiles(TileRegisters& registers, const BlockRows& rows, const TileMatrix& b, float* c /* [rows, stride] */,
+                   int64_t stride);
+
+// The same by a block of weights.
 void MultiplyBf16Tiles(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights,
                        float* c /* [rows, stride] */, int64_t stride);
 

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/aligned.h"
+#include "core/ops/quantize.h"
 #include "tests/core/ops/on_every_target.h"
 #include "tests/core/ops/random.h"
 
@@ -44,11 +46,65 @@ TEST(ScaleRowsTest, MultipliesEachRowByItsFactor) {
       const std::vector<float> from = Random(kRows * columns, columns);
       for (const float* by : {factors.data(), static_cast<const float*>(nullptr)}) {
         std::vector<float> to(kRows * stride, kUntouched);
-        ScaleRows(from.data(), by, kRows, columns, to.data(), stride);
+        CopyScaledRows(from.data(), by, kRows, columns, to.data(), stride);
         for (int i = 0; i < kRows * stride; ++i) {
           const int r = i / stride, c = i % stride;
           const float expected = c < columns ? from[r * columns + c] * (by == nullptr ? 1.0f : by[r]) : kUntouched;
           ASSERT_EQ(to[i], expected) << r << ", " << c;
+        }
+      }
+    }
+  });
+}
+
+float AsBf16(float x) { return FromBf16(ToBf16(x)); }
+
+TEST(SplitRowsTest, HasSixteenBitsInTwoHalves) {
+  OnEveryTarget([] {
+    constexpr int kRows = 3, kStride = 70;
+    for (const int columns : {16, 32, 64}) {
+      const std::vector<float> from = Random(kRows * kStride, columns);
+      std::vector<uint16_t> to(kRows * 3 * columns);
+      SplitRows(from.data(), kStride, kRows, columns, {0, 1, 0}, to.data());
+      for (int i = 0; i < kRows * columns; ++i) {
+        const int r = i / columns, c = i % columns;
+        const float x = from[r * kStride + c];
+        const uint16_t* row = to.data() + r * 3 * columns;
+        ASSERT_EQ(row[c], ToBf16(x));
+        ASSERT_EQ(row[columns + c], ToBf16(x - AsBf16(x)));
+        ASSERT_EQ(row[2 * columns + c], ToBf16(x));
+        ASSERT_NEAR(FromBf16(row[c]) + FromBf16(row[columns + c]), x, std::abs(x) * 0x1p-16f);
+      }
+    }
+  });
+}
+
+TEST(RoundRowsTest, RoundsToNearest) {
+  OnEveryTarget([] {
+    constexpr int kRows = 3, kStride = 100;
+    for (const int columns : {32, 64, 96}) {
+      const std::vector<float> from = Random(kRows * kStride, columns);
+      std::vector<uint16_t> to(kRows * columns);
+      RoundRows(from.data(), kStride, kRows, columns, to.data());
+      for (int i = 0; i < kRows * columns; ++i) {
+        ASSERT_EQ(to[i], ToBf16(from[i / columns * kStride + i % columns])) << i;
+      }
+    }
+  });
+}
+
+TEST(PairRowsTest, LaysNeighboursSideBySide) {
+  OnEveryTarget([] {
+    constexpr int kStride = 70, kPadded = 32;
+    for (const int columns : {16, 48, 64}) {
+      for (const int rows : {1, 2, 7, 31, 32}) {
+        const std::vector<float> from = Random(rows * kStride, rows);
+        std::vector<uint32_t> to(kPadded / 2 * columns, 1);
+        PairRows(from.data(), kStride, rows, kPadded, columns, to.data());
+        for (int i = 0; i < kPadded * columns; ++i) {
+          const int r = i / columns, c = i % columns;
+          const uint32_t expected = r < rows ? ToBf16(from[r * kStride + c]) : 0;
+          ASSERT_EQ(to[r / 2 * columns + c] >> (r % 2 * 16) & 0xffff, expected) << r << ", " << c;
         }
       }
     }

@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+#include "core/ops/attention_tiles.h"
+
 namespace attnd {
 namespace {
 
@@ -23,12 +25,13 @@ struct Case {
   float scale;
   int window = -1;
   int bias_stride = 0;  // 0: no bias; -1: one of distances; else floats from one row to the next
+  bool rounded = false;
 };
 
 class AttentionTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(AttentionTest, IsItsDefinition) {
-  const auto [shape, causal, masked, scale, window, bias_stride] = GetParam();
+  const auto [shape, causal, masked, scale, window, bias_stride, rounded] = GetParam();
   const auto [n, m, d, v] = shape;
   // Rows wider than the head, as they lie in a joined query-key-value tensor.
   const int query_stride = d + 3, key_stride = d + 5, value_stride = v + 7, output_stride = v + 2;
@@ -66,7 +69,10 @@ TEST_P(AttentionTest, IsItsDefinition) {
                               .mask_stride = m,
                               .bias = bias,
                               .bias_stride = bias_stride,
-                              .window = window};
+                              .window = window,
+                              .rounded = rounded};
+  // Of scores in 16 bits and outputs in 8, where the CPU has tiles for them: values are up to 4.
+  const double close = rounded ? 3e-4 : 1e-5, output_close = rounded ? 2e-2 : 1e-5;
   std::vector<float> probabilities(n * m, -1.0f);
   std::vector<float> lse(n);
   const auto keep = [&](int begin, int count, const float* p, int stride, const float* log_sum_exp) {
@@ -94,15 +100,15 @@ TEST_P(AttentionTest, IsItsDefinition) {
     }
     for (int j = 0; j < m; ++j) {
       p[j] = sum == 0 ? 0 : p[j] / sum;
-      ASSERT_NEAR(probabilities[i * m + j], p[j], 1e-5) << i << "," << j;
+      ASSERT_NEAR(probabilities[i * m + j], p[j], close) << i << "," << j;
     }
     if (sum > 0) {
-      EXPECT_NEAR(lse[i], std::log(sum), 1e-4);
+      EXPECT_NEAR(lse[i], std::log(sum), 10 * close);
     }
     for (int c = 0; c < v; ++c) {
       double expected = 0;
       for (int j = 0; j < m; ++j) expected += p[j] * value[j * value_stride + c];
-      ASSERT_NEAR(output[i * output_stride + c], expected, 1e-5) << i << "," << c;
+      ASSERT_NEAR(output[i * output_stride + c], expected, output_close) << i << "," << c;
     }
     for (int c = v; c < output_stride; ++c) EXPECT_EQ(output[i * output_stride + c], 42.0f);
   }
@@ -123,7 +129,41 @@ INSTANTIATE_TEST_SUITE_P(
         Case{{300, 300, 16, 16}, false, false, 0.25f, 8}, Case{{300, 300, 16, 24}, false, false, 0.25f, 70},
         Case{{1500, 1500, 8, 8}, false, false, 0.3f, 5}, Case{{50, 50, 8, 8}, false, false, 0.3f, 0},
         Case{{50, 50, 8, 8}, false, false, 0.3f, 60}, Case{{200, 260, 8, 8}, true, true, 0.3f, 33},
-        Case{{150, 150, 8, 8}, false, false, 0.3f, 20, -1}, Case{{100, 20, 8, 8}, false, false, 0.3f, 3}));
+        Case{{150, 150, 8, 8}, false, false, 0.3f, 20, -1}, Case{{100, 20, 8, 8}, false, false, 0.3f, 3},
+        // In tiles, and too few keys or other dimensions for them.
+        Case{{128, 128, 32, 32}, false, false, 0.18f, -1, 0, true},
+        Case{{300, 300, 64, 64}, true, false, 0.125f, -1, 0, true},
+        Case{{131, 517, 96, 48}, false, true, 0.1f, -1, 0, true},
+        Case{{200, 200, 32, 16}, false, false, 0.18f, 40, 0, true},
+        Case{{250, 250, 32, 32}, false, true, 0.18f, -1, -1, true},
+        Case{{40, 1100, 32, 32}, true, true, -0.2f, -1, 0, true},
+        Case{{45, 45, 32, 32}, false, false, 0.18f, -1, 0, true},
+        Case{{130, 130, 24, 24}, false, true, 0.2f, -1, 0, true}));
+
+// So that the cases above say something: in tiles outputs differ, if by little, and scores by less.
+TEST(RoundedAttentionTest, IsRoundedWhereThereAreTiles) {
+  constexpr int kTokens = 160, kDim = 32;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  std::vector<float> qkv(kTokens * 3 * kDim);
+  for (float& x : qkv) x = normal(random);
+  std::vector<float> outputs[2];
+  for (const bool rounded : {false, true}) {
+    std::vector<float>& output = outputs[rounded ? 1 : 0];
+    output.resize(kTokens * kDim);
+    AttentionHead head = {.query = qkv.data(), .key = qkv.data() + kDim, .value = qkv.data() + 2 * kDim};
+    head.output = output.data();
+    head.query_stride = head.key_stride = head.value_stride = 3 * kDim;
+    head.output_stride = head.head_dim = head.value_dim = kDim;
+    head.queries = head.keys = kTokens;
+    head.scale = 0.18f;
+    head.rounded = rounded;
+    AttentionScratch scratch;
+    AttendRows(head, 0, kTokens, scratch, nullptr);
+  }
+  EXPECT_EQ(outputs[0] != outputs[1], HasAttentionTiles(kDim, kDim));
+  for (int i = 0; i < kTokens * kDim; ++i) ASSERT_NEAR(outputs[0][i], outputs[1][i], 2e-2);
+}
 
 }  // namespace
 }  // namespace attnd

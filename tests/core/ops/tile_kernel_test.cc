@@ -56,6 +56,30 @@ TEST_F(TileKernelTest, MultipliesBf16AtEveryRowCount) {
   }
 }
 
+TEST_F(TileKernelTest, MultipliesAsManyColumnsAsThereAre) {
+  constexpr int kSteps = 11, kInputs = kSteps * kTileHalves;  // more than a chunk
+  for (const int tiles : {1, 2, 3, 4, 7}) {
+    const int columns = tiles * kTileColumns, width = columns + 8;  // pairs of B lie further apart than they are wide
+    const std::vector<uint16_t> b = Bf16(static_cast<size_t>(kInputs) * width, tiles);
+    for (const int rows : {1, 16, 17, 40, 63}) {
+      SCOPED_TRACE(absl::StrCat(rows, " rows, ", tiles, " tiles of columns"));
+      const std::vector<uint16_t> a = Bf16(static_cast<size_t>(rows + kTilePaddingRows) * kInputs, rows);
+      std::vector<float> c(static_cast<size_t>(rows + kTilePaddingRows) * width, kUntouched);
+      TileRegisters registers;
+      MultiplyTiles(registers, {reinterpret_cast<const std::byte*>(a.data()), kInputs * int64_t{2}, rows},
+                    {reinterpret_cast<const std::byte*>(b.data()), width * int64_t{4}, tiles, kSteps}, c.data(), width);
+      for (int i = 0; i < rows * width; ++i) {
+        const int r = i / width, n = i % width;
+        double sum = n < columns ? 0 : kUntouched;
+        for (int k = 0; n < columns && k < kInputs; ++k) {
+          sum += double{FromBf16(a[r * kInputs + k])} * FromBf16(b[(k / 2 * width + n) * 2 + k % 2]);
+        }
+        ASSERT_NEAR(c[i], sum, 2e-4) << r << ", " << n;
+      }
+    }
+  }
+}
+
 TEST_F(TileKernelTest, ScalesBytesToTheBitsOfTheBlockKernel) {
   constexpr int kOutputs = 100;  // of the whole layer: columns of a block lie in the middle
   ASSERT_EQ(BlockKernelColumns(), kColumns);
