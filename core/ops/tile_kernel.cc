@@ -16,11 +16,10 @@ namespace attnd {
 HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8,amx-bf16")
 namespace {
 
-constexpr int kTileRows = 16;  // of a tile of sums
 // A block is three tiles wide: PackedWeights' 48 columns.
 constexpr int kBlockTiles = 3;
-constexpr int64_t kWeightStride = kBlockTiles * kTileBytes;  // from one row of tiles of weights to the next
-constexpr int64_t kStepBytes = kTileRows * kWeightStride;    // of a block, by kTileBytes of a row of activations
+constexpr int64_t kWeightStride = kBlockTiles * kTileBytes;    // from one row of tiles of weights to the next
+constexpr int64_t kStepBytes = kRegisterRows * kWeightStride;  // of a block, by kTileBytes of a row of activations
 constexpr int kCacheLine = 64;
 // Steps of bf16 whose weights stay in L1 while all rows pass over them.
 constexpr int kChunkSteps = 8;
@@ -138,7 +137,7 @@ struct Fetch {
 
 template <class Shape, bool kInt8>
 void AddSteps(Operands x, int steps, Fetch& fetch) {
-  for (int s = 0; s < steps; ++s, x.a += kTileBytes, x.b += kTileRows * x.b_stride) {
+  for (int s = 0; s < steps; ++s, x.a += kTileBytes, x.b += kRegisterRows * x.b_stride) {
     for (int i = 0; i < fetch.lines; ++i, fetch.next += kCacheLine) _mm_prefetch(fetch.next, _MM_HINT_T1);
     Shape::template Step<kInt8>(x);
   }
@@ -146,7 +145,7 @@ void AddSteps(Operands x, int steps, Fetch& fetch) {
 
 // Tiles of rows: as few as hold them, all of one height.
 struct Tiles {
-  explicit Tiles(int count) : number(hwy::DivCeil(count, kTileRows)), rows(hwy::DivCeil(count, number)) {}
+  explicit Tiles(int count) : number(hwy::DivCeil(count, kRegisterRows)), rows(hwy::DivCeil(count, number)) {}
   int number;
   int rows;  // of each
 };
@@ -204,7 +203,7 @@ void MultiplyBf16(const Tiles& tiles, const BlockRows& rows, const TileMatrix& m
                   int64_t stride) {
   for (int begin = 0; begin < matrix.steps; begin += kChunkSteps) {
     const int steps = std::min(kChunkSteps, matrix.steps - begin);
-    const std::byte* b = matrix.first + begin * kTileRows * matrix.stride;
+    const std::byte* b = matrix.first + begin * kRegisterRows * matrix.stride;
     Fetch fetch = {b + kAhead, fetched_lines}, none = {b, 0};
     ForShapes(tiles, matrix.columns, [&](auto shape, int tile, int column) {
       using Shape = decltype(shape);
@@ -226,7 +225,7 @@ void MultiplyBf16(const Tiles& tiles, const BlockRows& rows, const TileMatrix& m
 void MultiplyBytes(const Tiles& tiles, const BlockRows& rows, const BlockWeights& weights, const GroupScales& scales,
                    float* c, int64_t stride) {
   // Sums are scaled while the next ones are multiplied.
-  alignas(kCacheLine) int32_t sums[2][2 * kTileRows * kPendingStride];
+  alignas(kCacheLine) int32_t sums[2][2 * kRegisterRows * kPendingStride];
   Pending pending = {};
   int turn = 0;
   const int steps = weights.k / kTileBytes;
@@ -259,40 +258,8 @@ void MultiplyBytes(const Tiles& tiles, const BlockRows& rows, const BlockWeights
   Scale(pending, stride);
 }
 
-// As LDTILECFG reads it.
-struct alignas(kCacheLine) TileConfiguration {
-  uint8_t palette = 1, first_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-static_assert(sizeof(TileConfiguration) == kCacheLine);
-
-void LoadConfiguration(int rows) {
-  TileConfiguration configuration;
-  constexpr int kRegisters = 8, kFirstOfWeights = 6;
-  for (int i = 0; i < kRegisters; ++i) {
-    configuration.row_bytes[i] = kTileBytes;
-    configuration.rows[i] = static_cast<uint8_t>(i < kFirstOfWeights ? rows : kTileRows);
-  }
-  asm volatile("" ::"r"(&configuration) : "memory");  // g++ 14 knows of the first 8 bytes only that they are read
-  _tile_loadconfig(&configuration);
-}
-
-void Release() { _tile_release(); }
-
 }  // namespace
 HWY_POP_ATTRIBUTES
-
-TileRegisters::~TileRegisters() {
-  if (rows_ != 0) Release();
-}
-
-void TileRegisters::Configure(int rows) {
-  if (rows == rows_) return;
-  LoadConfiguration(rows);
-  rows_ = rows;
-}
 
 bool HasTileKernel(UkernelData data) {
   return (data == UkernelData::kBf16 || data == UkernelData::kU8S8) && CpuHasAmx() && !MatmulIsForced();
@@ -321,8 +288,6 @@ void MultiplyByteTiles(TileRegisters& registers, const BlockRows& rows, const Bl
 
 #else
 
-TileRegisters::~TileRegisters() = default;
-void TileRegisters::Configure(int rows) { rows_ = rows; }
 bool HasTileKernel(UkernelData) { return false; }
 void MultiplyTiles(TileRegisters&, const BlockRows&, const TileMatrix&, float*, int64_t) { HWY_ABORT("no AMX"); }
 void MultiplyBf16Tiles(TileRegisters&, const BlockRows&, const BlockWeights&, float*, int64_t) { HWY_ABORT("no AMX"); }

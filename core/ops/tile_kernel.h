@@ -8,28 +8,11 @@
 
 #include "core/ops/block_kernel.h"
 #include "core/ops/integer_tile.h"
+#include "core/ops/tile_registers.h"
 #include "core/ops/ukernel.h"
 
 namespace attnd {
 
-// The calling thread's tile registers: configured when first used, given back by the destructor. A thread that holds
-// them takes longer to be switched, so they are held while tiles are multiplied and not between.
-class TileRegisters {
- public:
-  TileRegisters() = default;
-  ~TileRegisters();
-  TileRegisters(const TileRegisters&) = delete;
-  TileRegisters& operator=(const TileRegisters&) = delete;
-
-  // Rows of A and C; B's are 16, and every row has 64 bytes.
-  void Configure(int rows);
-
- private:
-  int rows_ = 0;
-};
-
-// Bytes of a row of activations that are multiplied at once: k is a multiple of as many.
-inline constexpr int kTileBytes = 64;
 // Rows of activations and of c beyond the last that must have room, for tiles are of equal height.
 inline constexpr int kTilePaddingRows = 3;
 
@@ -52,12 +35,12 @@ struct TileMatrix {
 void MultiplyTiles(TileRegisters& registers, const BlockRows& rows, const TileMatrix& b, float* c /* [rows, stride] */,
                    int64_t stride);
 
-// The same by a block of weights.
+// The same by a block of weights, whose k is a multiple of kTileHalves.
 void MultiplyBf16Tiles(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights,
                        float* c /* [rows, stride] */, int64_t stride);
 
-// c = what the products of kU8S8 in `scales.groups` groups of weights.k inputs each stand for, to the bits of
-// MultiplyScaledBlock.
+// c = what the products of kU8S8 in `scales.groups` groups of weights.k inputs each, a multiple of kTileBytes, stand
+// for: to the bits of MultiplyScaledBlock.
 void MultiplyByteTiles(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights,
                        const GroupScales& scales, float* c /* [rows, stride] */, int64_t stride);
 
