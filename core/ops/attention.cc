@@ -221,8 +221,8 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
     } else {
       WeighValues(part, rows, stride, scores, scratch.value.data(), scratch.output.data());
     }
-    CopyScaledRows(scratch.output.data(), inverses, count, head.value_dim,
-                   head.output + int64_t{begin} * head.output_stride, head.output_stride);
+    ScaleRows(scratch.output.data(), head.value_dim, inverses, count, head.value_dim,
+              head.output + int64_t{begin} * head.output_stride, head.output_stride);
   }
 }
 

@@ -73,17 +73,6 @@ void Pack(const float* keys, int count, int64_t stride, int head_dim, float* pac
   }
 }
 
-void Scale(const float* from, const float* factors, int rows, int columns, float* to, int64_t stride) {
-  const hn::ScalableTag<float> d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int r = 0; r < rows; ++r, from += columns, to += stride) {
-    const auto factor = hn::Set(d, factors == nullptr ? 1.0f : factors[r]);
-    int c = 0;
-    for (; c + lanes <= columns; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, from + c), factor), d, to + c);
-    if (c < columns) hn::StoreN(hn::Mul(hn::LoadN(d, from + c, columns - c), factor), d, to + c, columns - c);
-  }
-}
-
 // To nearest, ties to even; on CPUs with an instruction for it denormals become 0, as tiles take them anyway.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE hn::Vec<hn::Rebind<hwy::bfloat16_t, D>> Bf16(D /*d*/, V v) {
@@ -144,17 +133,12 @@ HWY_AFTER_NAMESPACE();
 namespace attnd {
 
 HWY_EXPORT(Pack);
-HWY_EXPORT(Scale);
 HWY_EXPORT(Split);
 HWY_EXPORT(Round);
 HWY_EXPORT(Pair);
 
 void PackKeys(const float* keys, int count, int64_t stride, int head_dim, float* packed) {
   HWY_DYNAMIC_DISPATCH(Pack)(keys, count, stride, head_dim, packed);
-}
-
-void CopyScaledRows(const float* from, const float* factors, int rows, int columns, float* to, int64_t stride) {
-  HWY_DYNAMIC_DISPATCH(Scale)(from, factors, rows, columns, to, stride);
 }
 
 void SplitRows(const float* from, int64_t stride, int rows, int columns, const int (&halves)[3], uint16_t* to) {

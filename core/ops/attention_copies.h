@@ -1,4 +1,4 @@
-// What attention copies: keys transposed for its score kernel, and outputs to where they belong.
+// What attention copies: keys transposed for its score kernel, and what its tiles read.
 #ifndef ATTND_CORE_OPS_ATTENTION_COPIES_H_
 #define ATTND_CORE_OPS_ATTENTION_COPIES_H_
 
@@ -12,10 +12,6 @@ inline constexpr int kKeyBlock = 64;
 // Keys as blocks of up to kKeyBlock columns. Columns from the last key to a multiple of 16 are 0, others not written.
 void PackKeys(const float* keys /* [count, stride] */, int count, int64_t stride, int head_dim,
               float* packed /* [blocks][head_dim, kKeyBlock] */);
-
-// to = from * factors, a factor a row; null: as it is.
-void CopyScaledRows(const float* from /* [rows, columns] */, const float* factors /* [rows] */, int rows, int columns,
-                    float* to /* [rows, stride] */, int64_t stride);
 
 // For AttentionTiles, in bf16, columns a multiple of 16 (RoundRows: 32) that `from` has:
 // Three halves of each row side by side, bf16(x) or, where `halves` has a 1, bf16(x - bf16(x)).

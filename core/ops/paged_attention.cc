@@ -153,13 +153,11 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Tile&
   SoftmaxRows(heads.scale, count, pages * kTokens, columns - skipped, stride, visible,
               probabilities == nullptr ? nullptr : scratch.log_sum_exp.data(), scratch.sums.data());
   tile.Values(visible, stride, rows, first_page, pages, /*accumulate=*/false, scratch.output.data());
-  for (int r = 0; r < count; ++r) {
-    float* to = heads.output + (row + r) * heads.output_stride + head * dim;
-    for (int c = 0; c < dim; ++c) to[c] = scratch.output[r * dim + c] * scratch.sums[r];
-  }
+  ScaleRows(scratch.output.data(), dim, scratch.sums.data(), count, dim,
+            heads.output + row * heads.output_stride + head * dim, heads.output_stride);
   if (probabilities == nullptr) return;
   // The output does not depend on whether somebody looks: the same sums, scaled last.
-  ScaleRows(scratch.sums.data(), count, pages * kTokens, stride, visible);
+  ScaleRows(visible, stride, scratch.sums.data(), count, pages * kTokens, visible, stride);
   for (int r = 0; r < count; ++r) std::fill_n(scores + int64_t{r} * stride, skipped, 0.0f);
   (*probabilities)(head, row, count, scores, stride, keys, scratch.log_sum_exp.data());
 }

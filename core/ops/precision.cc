@@ -38,14 +38,14 @@ std::string_view PrecisionPath(Precision precision) {
     case Precision::kBf16:
       switch (HalvesData()) {
         case UkernelData::kBf16:
-          return CpuHasAmx() ? "bf16 amx" : "bf16";
+          return HasTileKernel(UkernelData::kBf16) ? "bf16 amx" : "bf16";
         case UkernelData::kF16:
           return "f16";
         default:
           return "f32 x bf16";
       }
     case Precision::kInt8:
-      return CpuHasAmx() ? "int8 amx" : CpuHasVnni() ? "int8 vnni" : "int8 pairs";
+      return HasTileKernel(UkernelData::kU8S8) ? "int8 amx" : CpuHasVnni() ? "int8 vnni" : "int8 pairs";
   }
   return "f32";
 }

@@ -24,7 +24,7 @@ enum class Precision { kF32, kBf16, kInt8 };
 std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"
 
 // The precision called `name`, or none. "auto" is the fastest whose fidelity is that of bf16: bf16, unless tiles of it
-// would run untuned (no f16, and UkernelBackend() is not "brgemm"), then f32.
+// would run untuned (no AMX, no f16, and UkernelBackend() is not "brgemm"), then f32.
 std::optional<Precision> ParsePrecision(std::string_view name);
 
 // How `precision` runs on this CPU: "f32", "bf16", "f16", "f32 x bf16", "bf16 amx", "int8 vnni", "int8 pairs", "int8

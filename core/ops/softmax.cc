@@ -61,14 +61,15 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
   }
 }
 
-void Scale(const float* HWY_RESTRICT factors, int rows, int columns, int stride, float* HWY_RESTRICT x) {
+void Scale(const float* from, int64_t from_stride, const float* factors, int rows, int columns, float* to,
+           int64_t stride) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int r = 0; r < rows; ++r, x += stride) {
-    const auto factor = hn::Set(d, factors[r]);
+  for (int r = 0; r < rows; ++r, from += from_stride, to += stride) {
+    const auto factor = hn::Set(d, factors == nullptr ? 1.0f : factors[r]);
     int c = 0;
-    for (; c + lanes <= columns; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, x + c), factor), d, x + c);
-    for (; c < columns; ++c) x[c] *= factors[r];
+    for (; c + lanes <= columns; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, from + c), factor), d, to + c);
+    if (c < columns) hn::StoreN(hn::Mul(hn::LoadN(d, from + c, columns - c), factor), d, to + c, columns - c);
   }
 }
 
@@ -87,8 +88,9 @@ void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int str
   HWY_DYNAMIC_DISPATCH(Rows)(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums);
 }
 
-void ScaleRows(const float* factors, int rows, int columns, int stride, float* x) {
-  HWY_DYNAMIC_DISPATCH(Scale)(factors, rows, columns, stride, x);
+void ScaleRows(const float* from, int64_t from_stride, const float* factors, int rows, int columns, float* to,
+               int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(Scale)(from, from_stride, factors, rows, columns, to, stride);
 }
 
 }  // namespace attnd

@@ -2,6 +2,8 @@
 #ifndef ATTND_CORE_OPS_SOFTMAX_H_
 #define ATTND_CORE_OPS_SOFTMAX_H_
 
+#include <cstdint>
+
 namespace attnd {
 
 // Floats of a row of scores: few distinct strides, so that a new length means no new kernel; the odd 16 keeps rows out
@@ -18,8 +20,9 @@ constexpr int ScoreStride(int keys) {
 // is cheaper to apply to the product of rows and values, narrower than the rows.
 void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x /* [rows, stride] */,
                  float* log_sum_exp /* [rows] */, float* inverse_sums /* [rows] */ = nullptr);
-// Row r times factors[r], as the inverse_sums that were left.
-void ScaleRows(const float* factors /* [rows] */, int rows, int columns, int stride, float* x /* [rows, stride] */);
+// to = row r of `from` times factors[r], as the inverse_sums that were left; null: as it is. `to` may be `from`.
+void ScaleRows(const float* from /* [rows, from_stride] */, int64_t from_stride, const float* factors /* [rows] */,
+               int rows, int columns, float* to /* [rows, stride] */, int64_t stride);
 
 }  // namespace attnd
 

@@ -8,7 +8,8 @@ namespace attnd {
 inline constexpr int kTileBytes = 64, kRegisterRows = 16;
 
 // The calling thread's tile registers: configured when first used, given back by the destructor. A thread that holds
-// them takes longer to be switched, so they are held while tiles are multiplied and not between.
+// them takes longer to be switched, so they are held while tiles are multiplied and not between. One object of a thread
+// at a time.
 class TileRegisters {
  public:
   TileRegisters() = default;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/aligned.h"
 #include "core/ops/quantize.h"
+#include "core/ops/softmax.h"
 #include "tests/core/ops/on_every_target.h"
 #include "tests/core/ops/random.h"
 
@@ -46,7 +47,7 @@ TEST(ScaleRowsTest, MultipliesEachRowByItsFactor) {
       const std::vector<float> from = Random(kRows * columns, columns);
       for (const float* by : {factors.data(), static_cast<const float*>(nullptr)}) {
         std::vector<float> to(kRows * stride, kUntouched);
-        CopyScaledRows(from.data(), by, kRows, columns, to.data(), stride);
+        ScaleRows(from.data(), columns, by, kRows, columns, to.data(), stride);
         for (int i = 0; i < kRows * stride; ++i) {
           const int r = i / stride, c = i % stride;
           const float expected = c < columns ? from[r * columns + c] * (by == nullptr ? 1.0f : by[r]) : kUntouched;
