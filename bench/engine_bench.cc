@@ -2,8 +2,8 @@
 //   engine_bench MODEL_FOLDER TEXTS.json|latency [RUNS] [WORKERS] [MAPS] [PRECISION]
 // TEXTS.json: a list of texts, or of lists of token ids. latency: one text at a time, of 8 to 512 tokens. MAPS: none,
 // sink (every tile is looked at). PRECISION: f32, bf16, int8. Prints one JSON object: tokens, seconds per run for the
-// engine, for tokenising, and for the bare loop (in f32 where the engine's halves go through kernels of its own, f16 or
-// AMX's); or the medians of the latencies in ms.
+// engine, for tokenising, and for the bare loop of oneDNN's ukernels (of f32 where the engine's halves go through
+// kernels of its own); or the medians of the latencies in ms.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -59,42 +59,41 @@ double RunWorkers(int workers, int batches, const Fn& fn) {
   return Seconds(start);
 }
 
-// The linears of every layer for `rows` rows as bare ukernel calls in Linear's order.
+// The linears of every layer for `rows` rows as bare ukernel calls in Linear's order. All values are 0.
 class BareLoop {
  public:
-  BareLoop(const ModelConfig& config, Precision precision) : config_(config) {
+  BareLoop(const ModelConfig& config, UkernelData data) : config_(config), data_(data) {
     const int widest = std::max(3 * config.hidden_size, config.intermediate_size);
     in_ = AlignedBuffer<float>(size_t{kBatchTokens + 576} * widest);
     out_ = AlignedBuffer<float>(size_t{kBatchTokens + 576} * widest);
-    std::fill(in_.data(), in_.data() + in_.size(), 0.01f);
+    std::fill(in_.data(), in_.data() + in_.size(), 0.0f);
     for (int l = 0; l < config.layers; ++l) {
       for (const auto& [n, k] : Shapes()) {
-        const std::vector<float> weight(size_t{1} * n * k, 0.01f);
-        weights_.emplace_back(weight, n, k, precision);
+        const int64_t bytes = int64_t{(n + kBlock - 1) / kBlock} * kBlock * k * Bytes(kWeight);
+        weights_.emplace_back(bytes);
+        std::fill_n(weights_.back().data(), bytes, std::byte{0});
       }
     }
   }
-  BareLoop(BareLoop&& other) = default;
   void Run(int rows) {
     size_t w = 0;
     for (int l = 0; l < config_.layers; ++l) {
       for (const auto& [n, k] : Shapes()) {
-        const PackedWeights& weights = weights_[w++];
-        const int block = weights.block();
-        const UkernelShape shape = {
-            .n = block, .k = weights.padded_inputs(), .lda = k, .ldb = block, .ldc = n, .data = weights.data()};
+        const std::byte* weights = weights_[w++].data();
+        const int blocks = (n + kBlock - 1) / kBlock;
+        UkernelShape shape = {.n = kBlock, .k = k, .lda = k, .ldb = kBlock, .ldc = n, .data = data_};
         const UkernelTable* table = GetUkernelTable(shape);
-        UkernelShape narrow = shape;
-        narrow.n = n - (weights.blocks() - 1) * block;
-        const UkernelTable* last = GetUkernelTable(narrow);
+        shape.n = n - (blocks - 1) * kBlock;
+        const UkernelTable* last = GetUkernelTable(shape);
         for (int panel = 0; panel < rows; panel += 128) {
-          for (int b = 0; b < weights.blocks(); ++b) {
+          for (int b = 0; b < blocks; ++b) {
             for (int row = panel; row < std::min(rows, panel + 128); row += 64) {
               const int count = std::min({64, panel + 128 - row, rows - row});
-              (b + 1 == weights.blocks() ? last : table)
+              (b + 1 == blocks ? last : table)
                   ->Run(UkernelTable::RoundRows(count),
-                        reinterpret_cast<const char*>(in_.data()) + row * weights.row_bytes(), weights.Block(b),
-                        out_.data() + size_t{1} * row * n + b * block);
+                        reinterpret_cast<const char*>(in_.data()) + int64_t{row} * k * Bytes(kRow),
+                        weights + int64_t{b} * kBlock * k * Bytes(kWeight),
+                        out_.data() + size_t{1} * row * n + b * kBlock);
             }
           }
         }
@@ -103,14 +102,29 @@ class BareLoop {
   }
 
  private:
+  enum Of { kRow, kWeight };
+  int Bytes(Of of) const {
+    if (data_ == UkernelData::kU8S8) return 1;
+    if (data_ == UkernelData::kBf16) return 2;
+    return data_ == UkernelData::kF32Bf16 && of == kWeight ? 2 : 4;
+  }
   std::vector<std::pair<int, int>> Shapes() const {
     const int h = config_.hidden_size, i = config_.intermediate_size;
     return {{3 * h, h}, {h, h}, {i, h}, {h, i}};
   }
+  const int kBlock = GetCpuPath() == CpuPath::kAvx512 ? 48 : 16;
   ModelConfig config_;
+  UkernelData data_;
   AlignedBuffer<float> in_, out_;
-  std::vector<PackedWeights> weights_;
+  std::vector<AlignedBuffer<std::byte>> weights_;
 };
+
+// What the bare loop multiplies: f32 where the engine's halves go through kernels of its own.
+UkernelData BareData(Precision precision) {
+  if (precision == Precision::kInt8) return UkernelData::kU8S8;
+  if (precision == Precision::kF32 || !HasUkernel(HalvesData()) || CpuHasAmx()) return UkernelData::kF32;
+  return HalvesData();
+}
 
 class Look : public AttentionSink {
  public:
@@ -196,11 +210,9 @@ int Main(int argc, char** argv) {
   WorkTeam team(workers);
   std::vector<std::unique_ptr<Engine>> engines;
   std::vector<BareLoop> loops;
-  const bool halves_of_ours = HalvesData() == UkernelData::kF16 || CpuHasAmx();
-  const Precision bare_precision = *precision == Precision::kBf16 && halves_of_ours ? Precision::kF32 : *precision;
   for (int w = 0; w < workers; ++w) {
     engines.push_back(std::make_unique<Engine>(**model, team));
-    loops.emplace_back((*model)->config, bare_precision);
+    loops.emplace_back((*model)->config, BareData(*precision));
   }
   Look sink;
   for (int run = 0; run <= runs; ++run) {

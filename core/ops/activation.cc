@@ -13,6 +13,7 @@
 #include "core/ops/exp-inl.h"
 #include "core/ops/load-inl.h"
 #include "core/ops/quantize-inl.h"
+#include "core/ops/slices-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -162,6 +163,9 @@ void Quantize(const QuantizedTile& to, int r, int columns, const float* x) {
       return ScaleOneToF16(x, columns, reinterpret_cast<uint16_t*>(row), to.scales[r]);
     case RowFormat::kBf16:
       return ConvertOneToBf16(x, columns, reinterpret_cast<uint16_t*>(row));
+    case RowFormat::kSlices:
+      row = to.rows + r / to.height * to.height * to.stride + r % to.height * kTileBytes;
+      return SliceOne(x, columns, to.height, reinterpret_cast<int8_t*>(row), to.scales[r]);
   }
 }
 

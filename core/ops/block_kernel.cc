@@ -195,6 +195,7 @@ bool HasBlockKernel(UkernelData data, int columns, int k) {
     case UkernelData::kBf16:
     case UkernelData::kF16:
     case UkernelData::kF16S8:
+    case UkernelData::kF32Slices:
       break;
   }
   return false;

@@ -6,6 +6,7 @@
 #include "core/ops/integer_tile.h"
 #include "core/ops/linear_input.h"
 #include "core/ops/quantize.h"
+#include "core/ops/slices.h"
 
 namespace attnd {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 // Rows of x that stay in L2 while the column blocks pass by, and rows of one kernel call.
 constexpr int kPanelRows = 128;
 constexpr int kTileRows = 64;
-static_assert(kTileRows <= UkernelTable::kMaxRows);
+static_assert(kTileRows <= UkernelTable::kMaxRows && kTileRows == kSlicedRows);
 
 // Tiles per lane that even out lanes of unequal speed. 6 and 12 measured alike on 2 cores.
 constexpr int64_t kTilesPerLane = 12;
@@ -78,6 +79,12 @@ void Linear::Reserve(int rows, LinearRows& x) const {
   x.offsets_.Reserve(int64_t{weights_.groups()} * rows);
 }
 
+// Where the inputs of a group of one of `rows` rows are, in bytes.
+int64_t Linear::RowOffset(int rows, int row, int group) const {
+  if (weights_.sliced()) return PlaceOfSlices(rows, row, weights_.row_bytes(), group * weights_.group()).offset;
+  return row * weights_.row_bytes() + group * (weights_.row_bytes() / weights_.groups());
+}
+
 Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows) const {
   const UkernelData data = weights_.data();
   if (weights_.floats()) {
@@ -103,13 +110,15 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
       return;
     }
     const int group = weights_.group();
-    const int64_t group_bytes = row_bytes / weights_.groups();
     for (int r = row; r < row + count; ++r, from += inputs_) {
       for (int g = 0; g < weights_.groups(); ++g) {
         const int64_t at = int64_t{g} * rows + r;
         const int columns = std::min(group, inputs_ - g * group);
-        uint8_t* levels = to + r * row_bytes + g * group_bytes;
-        if (weights_.f16()) {
+        uint8_t* levels = to + RowOffset(rows, r, g);
+        if (weights_.sliced()) {
+          SliceRow(from + g * group, columns, group, PlaceOfSlices(rows, r, row_bytes, 0).height,
+                   reinterpret_cast<int8_t*>(levels), scales + at);
+        } else if (weights_.f16()) {
           ScaleRowToF16(from + g * group, columns, group, reinterpret_cast<uint16_t*>(levels), scales + at);
         } else {
           QuantizeRow(from + g * group, columns, group, levels, scales + at, offsets + at);
@@ -240,13 +249,16 @@ bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int
   }
   next.Reserve(rows, y);
   RunTiles(team, Prepare(team, x, rows), parts, strip_blocks, [&](const Strip& s) {
-    const int64_t at = int64_t{s.column / to.group()} * rows + s.row;
+    const int group = s.column / to.group();
+    const int64_t at = int64_t{group} * rows + s.row;
     const int64_t value_bytes = to.row_bytes() / to.padded_inputs();
+    const int64_t column_bytes = (s.column - group * to.group()) * value_bytes;
     epilogue(s, QuantizedTile{.format = to.rows(),
-                              .rows = y.levels_.data() + s.row * to.row_bytes() + s.column * value_bytes,
+                              .rows = y.levels_.data() + next.RowOffset(rows, s.row, group) + column_bytes,
                               .stride = to.row_bytes(),
                               .scales = y.scales_.data() + at,
-                              .offsets = y.offsets_.data() + at});
+                              .offsets = y.offsets_.data() + at,
+                              .height = PlaceOfSlices(rows, s.row, to.row_bytes(), 0).height});
   });
   return true;
 }

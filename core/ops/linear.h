@@ -34,7 +34,7 @@ class LinearRows {
  private:
   friend class Linear;
   AlignedBuffer<float> floats_;    // [rows, width]
-  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer] of u8, f16 or bf16
+  AlignedBuffer<uint8_t> levels_;  // [rows, padded inputs of the next layer] of u8, f16, bf16 or slices
   AlignedBuffer<float> scales_;    // [groups, rows]
   AlignedBuffer<float> offsets_;   // [groups, rows]
   bool quantized_ = false;
@@ -54,7 +54,7 @@ class Linear {
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }
   // Whether it rounds what it multiplies weights by: to bf16, f16 or u8.
-  bool rounds() const { return !weights_.floats(); }
+  bool rounds() const { return !weights_.floats() && !weights_.sliced(); }
   int64_t bytes() const { return weights_.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float)); }
 
   // y = activation(x W^T + b).
@@ -83,6 +83,7 @@ class Linear {
   struct Strip;
   struct MultiplyScratch;
   void Reserve(int rows, LinearRows& x) const;
+  int64_t RowOffset(int rows, int row, int group) const;
   Input Prepare(WorkTeam::Session& team, const float* x, int rows) const;
   Input Prepare(WorkTeam::Session& team, const LinearRows& x, int rows) const;
   template <typename Epilogue>

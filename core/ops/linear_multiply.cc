@@ -6,6 +6,7 @@
 #include "core/ops/linear.h"
 #include "core/ops/linear_input.h"
 #include "core/ops/row_kernel.h"
+#include "core/ops/slice_kernel.h"
 
 namespace attnd {
 
@@ -15,10 +16,10 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
   const bool f16 = weights_.f16();
   // To kernels of our own narrow blocks are whole: products have room for one.
   const bool own = tile_kernel_ || !HasUkernel(weights_.data());
-  const int at_once = rows == 1 ? count : 1;
+  const int at_once = rows == 1 && !weights_.sliced() ? count : 1;
   for (const int end = block + count; block < end; block += at_once, product += at_once * weights_.block()) {
     const bool whole = (block + 1) * weights_.block() <= outputs_;
-    if (rows > 1 && (whole || own) && (tile_kernel_ || block_kernel_)) {
+    if ((rows > 1 || weights_.sliced()) && (whole || own) && (tile_kernel_ || block_kernel_)) {
       MultiplyWhole(input, row, rows, block, first, scratch, product, stride);
     } else if (f16) {
       MultiplyF16Row(input, row, block, at_once, product);
@@ -42,6 +43,11 @@ void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, boo
     return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);
   }
   const GroupScales scales = ScalesOf(input, row, block, 0, weights_.groups());
+  if (weights_.sliced()) {
+    const int columns = std::min(weights_.block(), outputs_ - block * weights_.block());
+    const int tiles = (columns + kTileColumns - 1) / kTileColumns;
+    return MultiplySlices(scratch.tiles, from, weights, tiles, scales, product, stride);
+  }
   if (tile_kernel_) return MultiplyByteTiles(scratch.tiles, from, weights, scales, product, stride);
   MultiplyScaledBlock(weights_.data(), from, weights, scales, product, stride);
 }

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "core/base/aligned.h"
 #include "core/base/weight_memory.h"
 #include "core/ops/block_kernel.h"
 #include "core/ops/quantize.h"
+#include "core/ops/slice_kernel.h"
 #include "core/ops/tile_kernel.h"
 
 namespace attnd {
@@ -73,7 +75,7 @@ UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inpu
     case Precision::kInt8:
       return UkernelData::kU8S8;
   }
-  return UkernelData::kF32;
+  return HasSliceKernel() ? UkernelData::kF32Slices : UkernelData::kF32;
 }
 
 int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {
@@ -85,6 +87,8 @@ int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {
       return inputs * columns + inputs / kScaledInputs * columns * int64_t{sizeof(float)};
     case UkernelData::kU8S8:
       return inputs * columns;
+    case UkernelData::kF32Slices:
+      return inputs * columns * kSlices;
     case UkernelData::kBf16:
     case UkernelData::kF32Bf16:
     case UkernelData::kF16:
@@ -101,7 +105,10 @@ int GroupSteps(UkernelData data) {
 // Inputs of a group: groups are as few as may be, and alike.
 int GroupOf(UkernelData data, int inputs, int group_inputs) {
   if (data == UkernelData::kF16S8) return F16BytesGroup(inputs);
-  const int most = data == UkernelData::kF16 ? kF16GroupInputs : data == UkernelData::kU8S8 ? group_inputs : inputs;
+  const int most = data == UkernelData::kF16         ? kF16GroupInputs
+                   : data == UkernelData::kU8S8      ? group_inputs
+                   : data == UkernelData::kF32Slices ? kSliceGroupInputs
+                                                     : inputs;
   const int groups = (inputs + most - 1) / most;
   return RoundUp((inputs + groups - 1) / groups, GroupSteps(data));
 }
@@ -163,6 +170,9 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       break;
     case UkernelData::kF32S8:
       PackScaledBytes(weight);
+      break;
+    case UkernelData::kF32Slices:
+      PackSlices(weight);
       break;
   }
 }
@@ -281,8 +291,34 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
   });
 }
 
+void PackedWeights::PackSlices(absl::Span<const float> weight) {
+  scales_.resize(int64_t{groups_} * outputs_ + block_);
+  if (outputs_ < blocks_ * block_)
+    std::fill_n(packed_.get() + (blocks_ - 1) * block_bytes_, block_bytes_, std::byte{0});
+  constexpr int kQuad = 4;  // inputs of a column side by side
+  const int steps = group_ / kTileBytes;
+  std::vector<int8_t> row(int64_t{group_} * kSlices);  // [steps][slice][kTileBytes]
+  for (int n = 0; n < outputs_; ++n) {
+    const int tile = n % block_ / kTileColumns, column = n % kTileColumns;
+    for (int g = 0; g < groups_; ++g) {
+      const auto inputs = Row(weight, n, g);
+      SliceRow(inputs.data(), static_cast<int>(inputs.size()), group_, /*height=*/1, row.data(),
+               &scales_[int64_t{g} * outputs_ + n]);
+      std::byte* to = packed_.get() + n / block_ * block_bytes_ + g * (block_bytes_ / groups_) +
+                      tile * steps * kSliceStepBytes + column * kQuad;
+      for (size_t i = 0; i < row.size(); i += kQuad) std::memcpy(to + i * kTileColumns, &row[i], kQuad);
+    }
+  }
+}
+
+RowFormat PackedWeights::rows() const {
+  if (sliced()) return RowFormat::kSlices;
+  return f16() ? RowFormat::kF16 : scaled() ? RowFormat::kU8 : RowFormat::kBf16;
+}
+
 int64_t PackedWeights::row_bytes() const {
-  return int64_t{padded_inputs()} * (floats() ? 4 : data_ == UkernelData::kU8S8 ? 1 : 2);
+  const int bytes = floats() ? 4 : sliced() ? kSlices : data_ == UkernelData::kU8S8 ? 1 : 2;
+  return int64_t{padded_inputs()} * bytes;
 }
 
 int64_t PackedWeights::bytes() const {

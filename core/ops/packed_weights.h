@@ -24,7 +24,8 @@ constexpr int kDecoderGroupInputs = 192;
 UkernelData HalvesData();
 
 // Blocks of `block` columns (outputs), each [inputs, block] with the rows interleaved as UkernelInterleave says
-// (kF32S8, kF16S8: as BlockWeights says); rows and columns beyond the weights are 0. Immutable after construction.
+// (kF32S8, kF16S8: as BlockWeights says; kF32Slices: as MultiplySlices); rows and columns beyond the weights are 0.
+// Immutable after construction.
 class PackedWeights {
  public:
   // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8. `compact`: f32 weights
@@ -51,9 +52,10 @@ class PackedWeights {
     return data_ == UkernelData::kF32 || data_ == UkernelData::kF32Bf16 || data_ == UkernelData::kF32S8;
   }
   // What they are multiplied as else.
-  RowFormat rows() const { return f16() ? RowFormat::kF16 : scaled() ? RowFormat::kU8 : RowFormat::kBf16; }
+  RowFormat rows() const;
   bool f16() const { return data_ == UkernelData::kF16 || data_ == UkernelData::kF16S8; }
-  bool scaled() const { return data_ == UkernelData::kU8S8 || f16(); }
+  bool sliced() const { return data_ == UkernelData::kF32Slices; }
+  bool scaled() const { return data_ == UkernelData::kU8S8 || f16() || sliced(); }
   // [outputs] where scaled, for the inputs of group g: w ~ scale * weight. May be read to the end of a block.
   const float* scales(int g) const { return scales_.data() + int64_t{g} * outputs_; }
   // [outputs] of kU8S8 alone: that scale times the column's sum over group g.
@@ -68,6 +70,7 @@ class PackedWeights {
   void Pack(absl::Span<const float> weight, const Convert& convert);
   absl::Span<const float> Row(absl::Span<const float> weight, int output, int group) const;
   void Quantize(absl::Span<const float> weight);
+  void PackSlices(absl::Span<const float> weight);
   template <typename Store>
   void PackRuns(absl::Span<const float> weight, const Store& store);
   void PackScaledBytes(absl::Span<const float> weight);

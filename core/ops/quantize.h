@@ -15,15 +15,16 @@ void QuantizeRow(const float* x /* [columns] */, int columns, int stride, uint8_
                  float* offset);
 
 // What rows of activations are multiplied as, but for f32.
-enum class RowFormat { kU8, kF16, kBf16 };
+enum class RowFormat { kU8, kF16, kBf16, kSlices };
 
-// Where rows go, of u8 and f16 one range each: as QuantizeRow, ScaleRowToF16 or ConvertRowsToBf16 has them.
+// Where rows go, of all but bf16 one range each: as QuantizeRow, ScaleRowToF16, ConvertRowsToBf16 or SliceRow has them.
 struct QuantizedTile {
   RowFormat format;
   uint8_t* rows;   // [rows, stride]
   int64_t stride;  // bytes
   float* scales;   // [rows]; not of bf16
   float* offsets;  // [rows]; of u8 alone
+  int height = 0;  // of tiles of slices, which lie stride * height apart
 };
 
 // Infinity or NaN where there is one.

@@ -221,6 +221,8 @@ void MultiplyRow(UkernelData data, const void* a, int k, const RowBlocks& blocks
 #else
       HWY_ABORT("no f16 on this target: HasF16Kernel()");
 #endif
+    case UkernelData::kF32Slices:
+      HWY_ABORT("by SliceKernel alone");
   }
 }
 

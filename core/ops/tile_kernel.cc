@@ -16,8 +16,6 @@ namespace attnd {
 HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8,amx-bf16")
 namespace {
 
-// A block is three tiles wide: PackedWeights' 48 columns.
-constexpr int kBlockTiles = 3;
 constexpr int64_t kWeightStride = kBlockTiles * kTileBytes;    // from one row of tiles of weights to the next
 constexpr int64_t kStepBytes = kRegisterRows * kWeightStride;  // of a block, by kTileBytes of a row of activations
 constexpr int kCacheLine = 64;
@@ -262,7 +260,8 @@ void MultiplyBytes(const Tiles& tiles, const BlockRows& rows, const BlockWeights
 HWY_POP_ATTRIBUTES
 
 bool HasTileKernel(UkernelData data) {
-  return (data == UkernelData::kBf16 || data == UkernelData::kU8S8) && CpuHasAmx() && !MatmulIsForced();
+  const bool tiles = data == UkernelData::kBf16 || data == UkernelData::kU8S8 || data == UkernelData::kF32Slices;
+  return tiles && CpuHasAmx() && !MatmulIsForced();
 }
 
 void MultiplyBf16Tiles(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights, float* c,

@@ -16,11 +16,13 @@ namespace attnd {
 // Rows of activations and of c beyond the last that must have room, for tiles are of equal height.
 inline constexpr int kTilePaddingRows = 3;
 
-// Whether this CPU multiplies such blocks so: kBf16 and kU8S8.
+// Whether this CPU multiplies such blocks so: kBf16, kU8S8 and, by SliceKernel, kF32Slices.
 bool HasTileKernel(UkernelData data);
 
 // Columns of a tile, and k of bf16 that one step multiplies.
 inline constexpr int kTileColumns = 16, kTileHalves = kTileBytes / 2;
+// A block is three tiles wide: PackedWeights' 48 columns.
+inline constexpr int kBlockTiles = 3;
 
 // B of bf16 as tiles read it: [k / 2, columns, 2], k = steps * kTileHalves.
 struct TileMatrix {

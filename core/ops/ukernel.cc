@@ -35,6 +35,7 @@ Types TypesOf(UkernelData data) {
     case UkernelData::kF16:
     case UkernelData::kF32S8:
     case UkernelData::kF16S8:
+    case UkernelData::kF32Slices:
       break;
     case UkernelData::kBf16:
       return {DataType::bf16, DataType::bf16, kF32};
@@ -178,6 +179,7 @@ std::unique_ptr<const Ukernel> MakeKernel(const UkernelShape& shape, int rows) {
     case UkernelData::kF16:
     case UkernelData::kF32S8:
     case UkernelData::kF16S8:
+    case UkernelData::kF32Slices:
       std::abort();  // a fault of the caller's: no Ukernel has it
     case UkernelData::kF32:
       break;
@@ -205,6 +207,7 @@ int UkernelInterleave(UkernelData data) {
     case UkernelData::kF16S8:
       return 2;
     case UkernelData::kU8S8:
+    case UkernelData::kF32Slices:
       return 4;
   }
   return 1;

@@ -15,18 +15,20 @@ namespace attnd {
 
 // The types of A x B -> C.
 enum class UkernelData {
-  kF32,      // f32 x f32 -> f32
-  kBf16,     // bf16 x bf16 -> f32; k even
-  kF32Bf16,  // f32 x bf16 -> f32
-  kU8S8,     // u8 x s8 -> s32; k a multiple of 4
-  kF16,      // f16 x f16 -> f16, f32 from a group of k on: by BlockKernel and RowKernel alone, no Ukernel has it
-  kF32S8,    // f32 x s8 with a scale per output and kScaledInputs of k -> f32: by those two alone, too
-  kF16S8,    // f16 x s8 with such scales, made f16 first -> f16, f32 from a group of k on: by those two alone
+  kF32,        // f32 x f32 -> f32
+  kBf16,       // bf16 x bf16 -> f32; k even
+  kF32Bf16,    // f32 x bf16 -> f32
+  kU8S8,       // u8 x s8 -> s32; k a multiple of 4
+  kF16,        // f16 x f16 -> f16, f32 from a group of k on: by BlockKernel and RowKernel alone, no Ukernel has it
+  kF32S8,      // f32 x s8 with a scale per output and kScaledInputs of k -> f32: by those two alone, too
+  kF16S8,      // f16 x s8 with such scales, made f16 first -> f16, f32 from a group of k on: by those two alone
+  kF32Slices,  // f32 x f32 -> f32, both as slices (slices.h): by SliceKernel alone
 };
 
 // Whether there are ukernels of it.
 constexpr bool HasUkernel(UkernelData data) {
-  return data != UkernelData::kF16 && data != UkernelData::kF32S8 && data != UkernelData::kF16S8;
+  return data != UkernelData::kF16 && data != UkernelData::kF32S8 && data != UkernelData::kF16S8 &&
+         data != UkernelData::kF32Slices;
 }
 
 // Rows of B that lie interleaved, column by column: B is [k / i, ldb, i].

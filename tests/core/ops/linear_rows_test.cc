@@ -5,6 +5,7 @@
 
 #include "core/ops/linear.h"
 #include "core/ops/packed_weights.h"
+#include "core/ops/slice_kernel.h"
 #include "tests/core/ops/random.h"
 
 namespace attnd {
@@ -67,8 +68,18 @@ TEST(LinearRowsTest, StayF32WhereStripsAreNoGroups) {
       EXPECT_FALSE(BothWaysAgree({Precision::kInt8, 2, 200, 192, gated, rows}));   // two groups of 100
       EXPECT_FALSE(BothWaysAgree({Precision::kInt8, 2, 768, 768, gated, rows}));   // wider than a strip may be
       EXPECT_FALSE(BothWaysAgree({Precision::kInt8, 16, 768, 192, gated, rows}));  // lanes would go without
-      EXPECT_FALSE(BothWaysAgree({Precision::kF32, 2, 768, 192, gated, rows}));
       EXPECT_EQ(BothWaysAgree({Precision::kBf16, 2, 768, 192, gated, rows}), HalvesData() != UkernelData::kF32Bf16);
+    }
+  }
+}
+
+TEST(LinearRowsTest, StayF32InF32ButWhereItIsSlices) {
+  for (const bool gated : {false, true}) {
+    for (const int rows : {1, 9, 17, 64, 65, 100, 130, 300}) {
+      SCOPED_TRACE(testing::Message() << "rows " << rows << (gated ? " gated" : ""));
+      EXPECT_EQ(BothWaysAgree({Precision::kF32, 1, 768, 192, gated, rows}), HasSliceKernel() && !gated);
+      EXPECT_EQ(BothWaysAgree({Precision::kF32, 1, 192, 192, gated, rows}), HasSliceKernel() && rows > 128);
+      EXPECT_FALSE(BothWaysAgree({Precision::kF32, 1, 200, 192, gated, rows}));
     }
   }
 }

@@ -141,8 +141,9 @@ TEST_F(TileKernelTest, EveryThreadHasRegistersOfItsOwn) {
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST(HasTileKernelTest, IsOfBf16AndBytesOnly) {
+TEST(HasTileKernelTest, IsOfBf16BytesAndSlicesOnly) {
   EXPECT_EQ(HasTileKernel(UkernelData::kBf16), HasTileKernel(UkernelData::kU8S8));
+  EXPECT_EQ(HasTileKernel(UkernelData::kBf16), HasTileKernel(UkernelData::kF32Slices));
   for (const UkernelData data :
        {UkernelData::kF32, UkernelData::kF32Bf16, UkernelData::kF16, UkernelData::kF32S8, UkernelData::kF16S8}) {
     EXPECT_FALSE(HasTileKernel(data));

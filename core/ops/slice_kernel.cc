@@ -1,0 +1,152 @@
+#include "core/ops/slice_kernel.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "core/base/cpu.h"
+#include "core/ops/tile_kernel.h"
+#include "hwy/base.h"
+
+#if HWY_ARCH_X86_64
+#include <immintrin.h>
+#endif
+
+namespace attnd {
+
+bool HasSliceKernel() { return HasTileKernel(UkernelData::kF32Slices); }
+
+#if HWY_ARCH_X86_64
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8")
+namespace {
+
+constexpr int kCacheLine = 64;
+
+// The registers: 0 to 4 are these sums, 5 rows, 6 and 7 weights. Their numbers are parts of the instructions.
+// Sums of products of slices i and j, by i + j. Those of 2 are two: a register that is added to again at once waits.
+enum Sum { kFirst, kSecond, kThird, kThirdToo, kFourth, kSums };
+
+struct alignas(kCacheLine) Sums {
+  int32_t of[kSums][kRegisterRows * kTileColumns];
+};
+
+// Sums that wait to be made f32, and where they belong.
+struct Pending {
+  const Sums* sums;
+  int rows;    // 0: none
+  bool first;  // group: what c holds is not added to
+  float* c;
+  const float *row_scales, *weight_scales;
+};
+
+void Scale(const Pending& p, int64_t stride) {
+  const __m512 weight_scale = _mm512_loadu_ps(p.weight_scales);
+  const __m512 second_place = _mm512_set1_ps(0x1p-8f), third_place = _mm512_set1_ps(0x1p-16f);
+  const __m512 fourth_place = _mm512_set1_ps(0x1p-24f);
+  float* c = p.c;
+  for (int r = 0; r < p.rows; ++r, c += stride) {
+    const auto sum = [&](Sum s) { return _mm512_load_si512(p.sums->of[s] + r * kTileColumns); };
+    const __m512 third = _mm512_cvtepi32_ps(_mm512_add_epi32(sum(kThird), sum(kThirdToo)));
+    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum(kFourth)), fourth_place);
+    value = _mm512_fmadd_ps(third, third_place, value);
+    value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum(kSecond)), second_place, value);
+    value = _mm512_add_ps(_mm512_cvtepi32_ps(sum(kFirst)), value);
+    value = _mm512_mul_ps(value, weight_scale);
+    const __m512 row_scale = _mm512_set1_ps(p.row_scales[r]);
+    value = p.first ? _mm512_mul_ps(value, row_scale) : _mm512_fmadd_ps(value, row_scale, _mm512_loadu_ps(c));
+    _mm512_storeu_ps(c, value);
+  }
+}
+
+// What is fetched in the course of the steps.
+struct Fetch {
+  const std::byte* next;
+  int lines;  // a step
+};
+
+// Sums of one tile of rows by one of columns.
+void AddSteps(const std::byte* a, int64_t slice_bytes, const std::byte* b, int steps, Fetch& fetch) {
+  constexpr int64_t kSlice = kSliceStepBytes / kSlices;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  for (int s = 0; s < steps; ++s, a += kSlices * slice_bytes, b += kSliceStepBytes) {
+    for (int i = 0; i < fetch.lines; ++i, fetch.next += kCacheLine) _mm_prefetch(fetch.next, _MM_HINT_T1);
+    _tile_loadd(5, a, kTileBytes);
+    _tile_loadd(6, b, kTileBytes);
+    _tile_dpbssd(0, 5, 6);
+    _tile_loadd(7, b + kSlice, kTileBytes);
+    _tile_dpbssd(1, 5, 7);
+    _tile_loadd(6, b + 2 * kSlice, kTileBytes);
+    _tile_dpbssd(2, 5, 6);
+    _tile_loadd(5, a + slice_bytes, kTileBytes);
+    _tile_dpbssd(4, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+    _tile_loadd(6, b, kTileBytes);
+    _tile_dpbssd(1, 5, 6);
+    _tile_loadd(5, a + 2 * slice_bytes, kTileBytes);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(4, 5, 7);
+  }
+}
+
+void StoreSums(Sums& sums) {
+  _tile_stored(0, sums.of[kFirst], kTileBytes);
+  _tile_stored(1, sums.of[kSecond], kTileBytes);
+  _tile_stored(2, sums.of[kThird], kTileBytes);
+  _tile_stored(3, sums.of[kThirdToo], kTileBytes);
+  _tile_stored(4, sums.of[kFourth], kTileBytes);
+}
+
+void Multiply(const BlockRows& rows, const BlockWeights& weights, int columns, const GroupScales& scales, float* c,
+              int64_t stride) {
+  const int tiles = SliceTiles(rows.count), height = SliceHeight(rows.count);
+  const int64_t slice_bytes = int64_t{height} * kTileBytes;
+  const int steps = weights.k / kTileBytes;
+  const int64_t group_bytes = kBlockTiles * steps * kSliceStepBytes;
+  // The block behind this one, a part by each tile of rows.
+  Fetch fetch = {weights.first + scales.groups * group_bytes,
+                 weights.fetch ? static_cast<int>(kSliceStepBytes / kCacheLine) / tiles : 0};
+  Sums sums[2];  // are made f32 while the next are added up
+  Pending pending = {};
+  int turn = 0;
+  for (int g = 0; g < scales.groups; ++g) {
+    for (int tile = 0; tile < tiles; ++tile) {
+      const int row = tile * height;
+      const std::byte* a = rows.first + row * rows.stride + g * steps * kSlices * slice_bytes;
+      for (int column = 0; column < columns; ++column) {
+        AddSteps(a, slice_bytes, weights.first + g * group_bytes + column * steps * kSliceStepBytes, steps, fetch);
+        if (pending.rows > 0) Scale(pending, stride);
+        StoreSums(sums[turn]);
+        pending = {.sums = &sums[turn],
+                   .rows = std::min(height, rows.count - row),
+                   .first = g == 0,
+                   .c = c + row * stride + column * kTileColumns,
+                   .row_scales = scales.row_scales + g * scales.row_stride + row,
+                   .weight_scales = scales.weight_scales + g * scales.column_stride + column * kTileColumns};
+        turn = 1 - turn;
+      }
+    }
+  }
+  Scale(pending, stride);
+}
+
+}  // namespace
+HWY_POP_ATTRIBUTES
+
+void MultiplySlices(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights, int columns,
+                    const GroupScales& scales, float* c, int64_t stride) {
+  registers.Configure(SliceHeight(rows.count));
+  Multiply(rows, weights, columns, scales, c, stride);
+}
+
+#else
+
+void MultiplySlices(TileRegisters&, const BlockRows&, const BlockWeights&, int, const GroupScales&, float*, int64_t) {
+  HWY_ABORT("no AMX");
+}
+
+#endif
+
+}  // namespace attnd
