@@ -31,20 +31,20 @@ struct alignas(kCacheLine) Sums {
 
 // Sums that wait to be made f32, and where they belong.
 struct Pending {
-  const Sums* sums;
-  int rows;    // 0: none
+  int rows;
   bool first;  // group: what c holds is not added to
-  float* c;
+  float* c;    // [rows, stride]
+  int64_t stride;
   const float *row_scales, *weight_scales;
 };
 
-void Scale(const Pending& p, int64_t stride) {
+// Rows [begin, end) of them.
+void Scale(const Pending& p, const Sums& sums, int begin, int end) {
   const __m512 weight_scale = _mm512_loadu_ps(p.weight_scales);
   const __m512 second_place = _mm512_set1_ps(0x1p-8f), third_place = _mm512_set1_ps(0x1p-16f);
   const __m512 fourth_place = _mm512_set1_ps(0x1p-24f);
-  float* c = p.c;
-  for (int r = 0; r < p.rows; ++r, c += stride) {
-    const auto sum = [&](Sum s) { return _mm512_load_si512(p.sums->of[s] + r * kTileColumns); };
+  for (int r = begin; r < end; ++r) {
+    const auto sum = [&](Sum s) { return _mm512_load_si512(sums.of[s] + r * kTileColumns); };
     const __m512 third = _mm512_cvtepi32_ps(_mm512_add_epi32(sum(kThird), sum(kThirdToo)));
     __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum(kFourth)), fourth_place);
     value = _mm512_fmadd_ps(third, third_place, value);
@@ -52,6 +52,7 @@ void Scale(const Pending& p, int64_t stride) {
     value = _mm512_add_ps(_mm512_cvtepi32_ps(sum(kFirst)), value);
     value = _mm512_mul_ps(value, weight_scale);
     const __m512 row_scale = _mm512_set1_ps(p.row_scales[r]);
+    float* c = p.c + r * p.stride;
     value = p.first ? _mm512_mul_ps(value, row_scale) : _mm512_fmadd_ps(value, row_scale, _mm512_loadu_ps(c));
     _mm512_storeu_ps(c, value);
   }
@@ -63,9 +64,12 @@ struct Fetch {
   int lines;  // a step
 };
 
-// Sums of one tile of rows by one of columns.
-void AddSteps(const std::byte* a, int64_t slice_bytes, const std::byte* b, int steps, Fetch& fetch) {
+// Sums of one tile of rows by one of columns. Those before are made f32 meanwhile, some rows a step: the vectors' units
+// have nothing else to do, and what is behind the last step would wait for it.
+void AddSteps(const std::byte* a, int64_t slice_bytes, const std::byte* b, int steps, Fetch& fetch,
+              const Pending& pending, const Sums& sums) {
   constexpr int64_t kSlice = kSliceStepBytes / kSlices;
+  const int rows = (pending.rows + steps - 1) / steps;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -88,6 +92,7 @@ void AddSteps(const std::byte* a, int64_t slice_bytes, const std::byte* b, int s
     _tile_loadd(5, a + 2 * slice_bytes, kTileBytes);
     _tile_dpbssd(2, 5, 6);
     _tile_dpbssd(4, 5, 7);
+    Scale(pending, sums, std::min(pending.rows, s * rows), std::min(pending.rows, (s + 1) * rows));
   }
 }
 
@@ -108,28 +113,25 @@ void Multiply(const BlockRows& rows, const BlockWeights& weights, int columns, c
   // The block behind this one, a part by each tile of rows.
   Fetch fetch = {weights.first + scales.groups * group_bytes,
                  weights.fetch ? static_cast<int>(kSliceStepBytes / kCacheLine) / tiles : 0};
-  Sums sums[2];  // are made f32 while the next are added up
-  Pending pending = {};
-  int turn = 0;
+  Sums sums;  // one, for L1 is full of the tiles' inputs
+  Pending pending = {.rows = 0, .stride = stride, .weight_scales = scales.weight_scales};
   for (int g = 0; g < scales.groups; ++g) {
     for (int tile = 0; tile < tiles; ++tile) {
       const int row = tile * height;
       const std::byte* a = rows.first + row * rows.stride + g * steps * kSlices * slice_bytes;
       for (int column = 0; column < columns; ++column) {
-        AddSteps(a, slice_bytes, weights.first + g * group_bytes + column * steps * kSliceStepBytes, steps, fetch);
-        if (pending.rows > 0) Scale(pending, stride);
-        StoreSums(sums[turn]);
-        pending = {.sums = &sums[turn],
-                   .rows = std::min(height, rows.count - row),
-                   .first = g == 0,
-                   .c = c + row * stride + column * kTileColumns,
-                   .row_scales = scales.row_scales + g * scales.row_stride + row,
-                   .weight_scales = scales.weight_scales + g * scales.column_stride + column * kTileColumns};
-        turn = 1 - turn;
+        const std::byte* b = weights.first + g * group_bytes + column * steps * kSliceStepBytes;
+        AddSteps(a, slice_bytes, b, steps, fetch, pending, sums);
+        StoreSums(sums);
+        pending.rows = std::min(height, rows.count - row);
+        pending.first = g == 0;
+        pending.c = c + row * stride + column * kTileColumns;
+        pending.row_scales = scales.row_scales + g * scales.row_stride + row;
+        pending.weight_scales = scales.weight_scales + g * scales.column_stride + column * kTileColumns;
       }
     }
   }
-  Scale(pending, stride);
+  Scale(pending, sums, 0, pending.rows);
 }
 
 }  // namespace
