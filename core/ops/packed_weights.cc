@@ -63,7 +63,7 @@ bool AreBf16(absl::Span<const float> weight) {
 UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inputs, bool compact) {
   switch (precision) {
     case Precision::kF32:
-      if (!compact) break;
+      if (!compact) return HasSliceKernel() ? UkernelData::kF32Slices : UkernelData::kF32;
       if (HasBlockKernel(UkernelData::kF32S8, BlockColumns(), inputs) && AreScaledBytes(weight)) {
         return UkernelData::kF32S8;
       }
@@ -75,7 +75,7 @@ UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inpu
     case Precision::kInt8:
       return UkernelData::kU8S8;
   }
-  return HasSliceKernel() ? UkernelData::kF32Slices : UkernelData::kF32;
+  return UkernelData::kF32;
 }
 
 int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {

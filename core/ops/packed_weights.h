@@ -31,7 +31,7 @@ class PackedWeights {
   // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8. `compact`: f32 weights
   // that are bf16 all, or bytes with scales, are kept as that, as are f16 ones that are such bytes. It changes no
   // weight, and makes single rows faster, for they wait for memory; many rows pay a few per cent, for they are
-  // multiplied as f32 or f16.
+  // multiplied as f32 or f16. What is f32 else stays so, for slices are slower by single rows.
   PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
                 int group_inputs = DefaultGroupInputs(), bool compact = false);
 

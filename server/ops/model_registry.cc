@@ -91,7 +91,10 @@ std::string ServedModel::architecture() const {
 
 std::string ServedModel::cpu_path() const {
   const std::string instructions(CpuPathName());
-  if (precision == Precision::kF32) return instructions;
+  // In f32 decoders have no other path.
+  if (is_operator() || (precision == Precision::kF32 && (is_decoder() || PrecisionPath(precision) == "f32"))) {
+    return instructions;
+  }
   return absl::StrCat(instructions, " (", std::string(PrecisionPath(precision)), ")");
 }
 
