@@ -133,11 +133,13 @@ struct Fetch {
   int lines;  // a step
 };
 
-template <class Shape, bool kInt8>
-void AddSteps(Operands x, int steps, Fetch& fetch) {
+// meanwhile(s) after each step s: tiles do not wait for vectors.
+template <class Shape, bool kInt8, class Meanwhile>
+void AddSteps(Operands x, int steps, Fetch& fetch, const Meanwhile& meanwhile) {
   for (int s = 0; s < steps; ++s, x.a += kTileBytes, x.b += kRegisterRows * x.b_stride) {
     for (int i = 0; i < fetch.lines; ++i, fetch.next += kCacheLine) _mm_prefetch(fetch.next, _MM_HINT_T1);
     Shape::template Step<kInt8>(x);
+    meanwhile(s);
   }
 }
 
@@ -180,14 +182,14 @@ struct Pending {
 };
 constexpr int kPendingStride = kBlockTiles * kTileColumns;
 
-// The operations are those of ScaleSums, in their order.
-void Scale(const Pending& p, int64_t stride) {
+// Rows [begin, end). The operations are those of ScaleSums, in their order.
+void Scale(const Pending& p, int64_t stride, int begin, int end) {
   for (int v = 0; v < p.vectors; ++v) {
     const __m512 weight_scale = _mm512_loadu_ps(p.weight_scales + v * kTileColumns);
     const __m512 weight_sum = _mm512_loadu_ps(p.weight_sums + v * kTileColumns);
-    const int32_t* sums = p.sums + v * kTileColumns;
-    float* c = p.c + v * kTileColumns;
-    for (int r = 0; r < p.rows; ++r, sums += kPendingStride, c += stride) {
+    const int32_t* sums = p.sums + begin * kPendingStride + v * kTileColumns;
+    float* c = p.c + begin * stride + v * kTileColumns;
+    for (int r = begin; r < end; ++r, sums += kPendingStride, c += stride) {
       __m512 value = p.first ? _mm512_setzero_ps() : _mm512_loadu_ps(c);
       const __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), weight_scale);
       value = _mm512_fmadd_ps(sum, _mm512_set1_ps(p.row_scales[r]), value);
@@ -214,7 +216,7 @@ void MultiplyBf16(const Tiles& tiles, const BlockRows& rows, const TileMatrix& m
       }
       const Operands x = {rows.first + row * rows.stride + int64_t{begin} * kTileBytes, rows.stride,
                           tiles.rows * rows.stride, b + column * kTileBytes, matrix.stride};
-      AddSteps<Shape, false>(x, steps, column == 0 ? fetch : none);
+      AddSteps<Shape, false>(x, steps, column == 0 ? fetch : none, [](int) {});
       StoreSums<Shape>(to, stride, tiles.rows);
     });
   }
@@ -222,10 +224,9 @@ void MultiplyBf16(const Tiles& tiles, const BlockRows& rows, const TileMatrix& m
 
 void MultiplyBytes(const Tiles& tiles, const BlockRows& rows, const BlockWeights& weights, const GroupScales& scales,
                    float* c, int64_t stride) {
-  // Sums are scaled while the next ones are multiplied.
-  alignas(kCacheLine) int32_t sums[2][2 * kRegisterRows * kPendingStride];
-  Pending pending = {};
-  int turn = 0;
+  // Sums are scaled between the steps of the next.
+  alignas(kCacheLine) int32_t sums[2 * kRegisterRows * kPendingStride];
+  Pending pending = {.sums = sums};
   const int steps = weights.k / kTileBytes;
   for (int g = 0; g < scales.groups; ++g) {
     const std::byte* b = weights.first + g * steps * kStepBytes;
@@ -236,12 +237,14 @@ void MultiplyBytes(const Tiles& tiles, const BlockRows& rows, const BlockWeights
       ClearSums();
       const Operands x = {rows.first + row * rows.stride + int64_t{g} * weights.k, rows.stride,
                           tiles.rows * rows.stride, b + column * kTileBytes, kWeightStride};
-      AddSteps<Shape, true>(x, steps, column == 0 ? fetch : none);
-      if (pending.rows > 0) Scale(pending, stride);
-      StoreSums<Shape>(sums[turn], kPendingStride, tiles.rows);
+      const int rows_a_step = hwy::DivCeil(pending.rows, steps);
+      AddSteps<Shape, true>(x, steps, column == 0 ? fetch : none, [&](int s) {
+        Scale(pending, stride, std::min(pending.rows, s * rows_a_step), std::min(pending.rows, (s + 1) * rows_a_step));
+      });
+      StoreSums<Shape>(sums, kPendingStride, tiles.rows);
       const int64_t row_at = g * scales.row_stride + row;
       const int64_t column_at = g * scales.column_stride + column * kTileColumns;
-      pending = {.sums = sums[turn],
+      pending = {.sums = sums,
                  .rows = std::min(Shape::kRows * tiles.rows, rows.count - row),
                  .vectors = Shape::kColumns,
                  .first = g == 0,
@@ -250,10 +253,9 @@ void MultiplyBytes(const Tiles& tiles, const BlockRows& rows, const BlockWeights
                  .row_offsets = scales.row_offsets + row_at,
                  .weight_scales = scales.weight_scales + column_at,
                  .weight_sums = scales.weight_sums + column_at};
-      turn = 1 - turn;
     });
   }
-  Scale(pending, stride);
+  Scale(pending, stride, 0, pending.rows);
 }
 
 }  // namespace
