@@ -71,7 +71,7 @@ class MetricsTest(unittest.TestCase):
         self.assertEqual(float(first[1]), 0.0001)
         info = next(line for line in self.server.scrape().splitlines() if line.startswith("attnd_model_info") and "bert" in line)
         self.assertIn('precision="f32"', info)
-        self.assertRegex(info, r'cpu_path="\w+"')
+        self.assertRegex(info, r'cpu_path="\w+( \(f32 amx\))?"')
 
     def test_no_text_in_metrics_and_logs(self):
         for word in SECRET.split():

@@ -127,7 +127,7 @@ class ShutdownTest(unittest.TestCase):
     def test_minilm_is_ready_soon(self):
         def seconds():
             with harness.Server(models=[f"minilm={harness.MINILM}"]) as server:
-                self.assertRegex(server.ready_line, r"minilm f32 (avx2|avx512|baseline)   grpc 127\.0\.0\.1:\d+   metrics 127")
+                self.assertRegex(server.ready_line, r"minilm f32 (avx2|avx512|avx512 \(f32 amx\)|baseline)   grpc 127\.0\.0\.1:\d+   metrics 127")
                 return float(re.search(r"ready in ([\d.]+) s", server.ready_line)[1])
         self.assertLess(min(seconds() for _ in range(3)), 0.5)
 

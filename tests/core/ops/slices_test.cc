@@ -171,7 +171,7 @@ TEST_F(SliceKernelTest, IsAsExactAsF32) {
     for (const float outlier : {0.0f, 10.0f, 50.0f}) {
       std::vector<float> x = Random(size_t{kRows + Linear::kPaddingRows} * inputs, 7);
       for (int r = 0; r < kRows && outlier > 0; ++r) x[r * inputs + 5 * r] = outlier;
-      EXPECT_LT(Error(slices, session, w, x, kRows), (outlier > 10 ? 1.5 : 1.1) * Error(f32, session, w, x, kRows))
+      EXPECT_LT(Error(slices, session, w, x, kRows), (outlier > 10 ? 2.0 : 1.1) * Error(f32, session, w, x, kRows))
           << inputs << " inputs, the largest " << outlier;
     }
   }
