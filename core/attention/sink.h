@@ -14,7 +14,9 @@ struct AttentionTile {
   int key_count;               // visible keys: all tokens of the sequence
   const float* probabilities;  // [query_count, stride], the first key_count columns of each row are valid
   int stride;                  // floats from one row to the next
-  const float* log_sum_exp;    // [query_count], of the scaled scores: entropy = log_sum_exp - mean score; may be null
+  const float* log_sum_exp =
+      nullptr;  // [query_count], of the scaled scores: entropy = log_sum_exp - mean score; may be null
+  const float* entropy = nullptr;  // [query_count], of the rows in nats; may be null
 };
 
 // One sink serves one sequence of one step.

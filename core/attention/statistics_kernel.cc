@@ -102,6 +102,12 @@ HWY_INLINE void Rows(const AttentionTile& tile, int row, const TileWants& wants,
   if constexpr (kColumns) sums.distance += hn::ReduceSum(d, distance);
 }
 
+// Of a tile that has it.
+void AddEntropy(const AttentionTile& tile, const TileWants& wants, TileSums& sums) {
+  for (int r = 0; r < tile.query_count; ++r) sums.entropy += tile.entropy[r];
+  if (wants.row_entropy != nullptr) std::copy_n(tile.entropy, tile.query_count, wants.row_entropy);
+}
+
 template <bool kEntropy, bool kColumns>
 HWY_INLINE TileSums AllRows(const AttentionTile& tile, const TileWants& wants) {
   TileSums sums;
@@ -113,6 +119,11 @@ HWY_INLINE TileSums AllRows(const AttentionTile& tile, const TileWants& wants) {
 }
 
 TileSums TileStatistics(const AttentionTile& tile, const TileWants& wants) {
+  if (wants.entropy && tile.entropy != nullptr) {
+    TileSums sums = wants.columns != nullptr ? AllRows<false, true>(tile, wants) : AllRows<false, false>(tile, wants);
+    AddEntropy(tile, wants, sums);
+    return sums;
+  }
   if (wants.columns != nullptr) {
     return wants.entropy ? AllRows<true, true>(tile, wants) : AllRows<false, true>(tile, wants);
   }

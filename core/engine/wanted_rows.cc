@@ -75,6 +75,7 @@ void WantedRows::Part(const AttentionTile& tile, int begin, int end) {
   part.query_count = end - begin;
   part.probabilities += int64_t{skipped} * tile.stride;
   if (part.log_sum_exp != nullptr) part.log_sum_exp += skipped;
+  if (part.entropy != nullptr) part.entropy += skipped;
   sink_->Tile(part);
 }
 

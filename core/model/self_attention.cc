@@ -62,8 +62,15 @@ void RunSelfAttention(const SelfAttention& attention, const PackedBatch& batch, 
       return;
     }
     const auto tile_of = [&](int query_begin, int query_count, const float* probabilities, int stride,
-                             const float* log_sum_exp) {
-      sink->Tile({attention.layer, head, query_begin, query_count, tokens, probabilities, stride, log_sum_exp});
+                             const float* entropy) {
+      sink->Tile({.layer = attention.layer,
+                  .head = head,
+                  .query_begin = query_begin,
+                  .query_count = query_count,
+                  .key_count = tokens,
+                  .probabilities = probabilities,
+                  .stride = stride,
+                  .entropy = entropy});
     };
     const ProbabilityFn see = tile_of;  // refers to the lambda
     AttendRows(args, row_begin, row_end, scratch[lane], &see);

@@ -161,7 +161,7 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
   scratch.scores.Reserve(int64_t{block} * stride);
   scratch.query.Reserve(int64_t{block} * head.head_dim);
   scratch.output.Reserve(int64_t{block} * head.value_dim);
-  scratch.log_sum_exp.Reserve(block);
+  scratch.entropy.Reserve(block);
   scratch.inverses.Reserve(block);
 
   const bool tiles = head.rounded && head.keys >= kTiledKeys && HasAttentionTiles(head.head_dim, head.value_dim);
@@ -207,14 +207,14 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
     }
     HideScores(head, range, begin, count, stride, scores);
     // Where nobody looks at the probabilities the output is scaled instead.
-    float* log_sum_exp = probabilities == nullptr ? nullptr : scratch.log_sum_exp.data();
+    float* entropy = probabilities == nullptr ? nullptr : scratch.entropy.data();
     float* inverses = probabilities == nullptr ? scratch.inverses.data() : nullptr;
-    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, kPaddedKeys), stride, scores, log_sum_exp, inverses);
+    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, kPaddedKeys), stride, scores, nullptr, inverses, entropy);
     if (probabilities != nullptr) {
       const bool whole = part.keys == head.keys;
       const int shown_stride = whole ? stride : ScoreStride(head.keys);
       const float* shown = whole ? scores : Widen(head, range, count, stride, shown_stride, scratch);
-      (*probabilities)(begin, count, shown, shown_stride, log_sum_exp);
+      (*probabilities)(begin, count, shown, shown_stride, entropy);
     }
     if (tiles) {
       WeighTiles(registers, part, count, stride, scores, scratch, scratch.output.data());

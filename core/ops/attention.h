@@ -32,9 +32,9 @@ struct AttentionHead {
 };
 
 // Probabilities of rows [query_begin, query_begin + query_count): P is [query_count, stride] with `keys` valid columns;
-// log_sum_exp is [query_count], of the scaled visible scores (-inf where nothing is visible).
+// entropy is [query_count], in nats (SoftmaxRows).
 using ProbabilityFn = absl::FunctionRef<void(int query_begin, int query_count, const float* probabilities, int stride,
-                                             const float* log_sum_exp)>;
+                                             const float* entropy)>;
 
 // Of AttentionTiles, in bf16.
 struct AttentionTileScratch {
@@ -45,14 +45,14 @@ struct AttentionTileScratch {
 
 // Scratch of one thread; grows to the largest head seen.
 struct AttentionScratch {
-  AlignedBuffer<float> keys;         // [key blocks][head_dim, 64], K transposed
-  AlignedBuffer<float> scores;       // [64, stride]
-  AlignedBuffer<float> query;        // [64, head_dim], the last rows, padded
-  AlignedBuffer<float> value;        // [16, value_dim], the last rows, padded
-  AlignedBuffer<float> output;       // [64, value_dim]
-  AlignedBuffer<float> log_sum_exp;  // [64]
-  AlignedBuffer<float> inverses;     // [64], of the sums that rows nobody looks at are not divided by
-  AlignedBuffer<float> wide;         // [64, stride], rows of a windowed head as `probabilities` sees them
+  AlignedBuffer<float> keys;      // [key blocks][head_dim, 64], K transposed
+  AlignedBuffer<float> scores;    // [64, stride]
+  AlignedBuffer<float> query;     // [64, head_dim], the last rows, padded
+  AlignedBuffer<float> value;     // [16, value_dim], the last rows, padded
+  AlignedBuffer<float> output;    // [64, value_dim]
+  AlignedBuffer<float> entropy;   // [64]
+  AlignedBuffer<float> inverses;  // [64], of the sums that rows nobody looks at are not divided by
+  AlignedBuffer<float> wide;      // [64, stride], rows of a windowed head as `probabilities` sees them
   AttentionTileScratch tiles;
 };
 

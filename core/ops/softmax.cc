@@ -19,8 +19,9 @@ namespace attnd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+template <bool kEntropy>
 void Rows(float scale, int rows, int columns, int padded_columns, int stride, float* HWY_RESTRICT x,
-          float* HWY_RESTRICT log_sum_exp, float* HWY_RESTRICT inverse_sums) {
+          float* HWY_RESTRICT log_sum_exp, float* HWY_RESTRICT inverse_sums, float* HWY_RESTRICT entropy) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
   constexpr float kNone = -std::numeric_limits<float>::infinity();
@@ -31,24 +32,33 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
       std::fill(x, x + padded_columns, 0.0f);
       if (log_sum_exp != nullptr) log_sum_exp[r] = kNone;
       if (inverse_sums != nullptr) inverse_sums[r] = 0;
+      if constexpr (kEntropy) entropy[r] = 0;
       continue;
     }
     const auto shift = hn::Set(d, maximum);
-    auto sums = hn::Zero(d);
+    auto sums = hn::Zero(d), weighted = sums;
+    // e^v of scores below the largest by v, which meets 0 times infinity where a score is hidden.
+    const auto add = [&](auto e, auto v) HWY_ATTR {
+      sums = hn::Add(sums, e);
+      if constexpr (kEntropy) weighted = hn::MulAdd(e, hn::Max(v, hn::Set(d, -100.0f)), weighted);
+    };
     int c = 0;
     for (; c + lanes <= columns; c += lanes) {
-      const auto e = FastExp(d, hn::MulSub(hn::LoadU(d, x + c), scales, shift));
+      const auto v = hn::MulSub(hn::LoadU(d, x + c), scales, shift);
+      const auto e = FastExp(d, v);
       hn::StoreU(e, d, x + c);
-      sums = hn::Add(sums, e);
+      add(e, v);
     }
     if (c < columns) {
       const size_t n = columns - c;
-      const auto e =
-          hn::IfThenElseZero(hn::FirstN(d, n), FastExp(d, hn::MulSub(hn::LoadN(d, x + c, n), scales, shift)));
+      const auto v = hn::MulSub(hn::LoadN(d, x + c, n), scales, shift);
+      const auto e = hn::IfThenElseZero(hn::FirstN(d, n), FastExp(d, v));
       hn::StoreN(e, d, x + c, n);
-      sums = hn::Add(sums, e);
+      add(e, v);
     }
     const float sum = hn::ReduceSum(d, sums);
+    // -sum p log p, p = e^v / sum.
+    if constexpr (kEntropy) entropy[r] = std::max(0.0f, std::log(sum) - hn::ReduceSum(d, weighted) / sum);
     if (inverse_sums != nullptr) {
       inverse_sums[r] = 1.0f / sum;
     } else {
@@ -58,6 +68,15 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
     }
     std::fill(x + columns, x + padded_columns, 0.0f);
     if (log_sum_exp != nullptr) log_sum_exp[r] = maximum + std::log(sum);
+  }
+}
+
+void SomeRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp,
+              float* inverse_sums, float* entropy) {
+  if (entropy != nullptr) {
+    Rows<true>(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, entropy);
+  } else {
+    Rows<false>(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, entropy);
   }
 }
 
@@ -80,12 +99,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace attnd {
 
-HWY_EXPORT(Rows);
+HWY_EXPORT(SomeRows);
 HWY_EXPORT(Scale);
 
 void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp,
-                 float* inverse_sums) {
-  HWY_DYNAMIC_DISPATCH(Rows)(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums);
+                 float* inverse_sums, float* entropy) {
+  HWY_DYNAMIC_DISPATCH(SomeRows)(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, entropy);
 }
 
 void ScaleRows(const float* from, int64_t from_stride, const float* factors, int rows, int columns, float* to,

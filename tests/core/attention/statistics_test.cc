@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/attention/recorder.h"
+#include "core/attention/statistics_kernel.h"
 #include "hwy/targets.h"
 #include "tests/core/attention/reference.h"
 
@@ -108,6 +109,36 @@ TEST(StatisticsTest, EachAloneIsWhatAllTogetherGive) {
   EXPECT_EQ(Record(kStatReceivedMass, sequence, 0).received_mass, all.received_mass);
   EXPECT_EQ(Record(kStatInduction, sequence, 0).induction, all.induction);
   EXPECT_EQ(Record(kStatDuplicate, sequence, 0).duplicate, all.duplicate);
+}
+
+TEST(StatisticsTest, TheEntropyThatATileBringsIsTaken) {
+  constexpr int kTokens = 21;
+  RandomSequence sequence(1, 1, kTokens, 8);
+  std::vector<float> brought(kTokens);
+  for (int i = 0; i < kTokens; ++i) brought[i] = static_cast<float>(i) / 4;
+  AttentionTile tile = {.layer = 0,
+                        .head = 0,
+                        .query_begin = 3,
+                        .query_count = 18,
+                        .key_count = kTokens,
+                        .probabilities = sequence.Head(0, 0) + 3 * kTokens,
+                        .stride = kTokens,
+                        .entropy = brought.data()};
+  for (const bool with_columns : {false, true}) {
+    std::vector<float> entropy(18), columns(kTokens), expected_columns(kTokens);
+    const TileSums sums = TileStatistics(
+        tile, {.entropy = true, .row_entropy = entropy.data(), .columns = with_columns ? columns.data() : nullptr});
+    EXPECT_EQ(entropy, std::vector<float>(brought.begin(), brought.begin() + 18));
+    EXPECT_EQ(sums.entropy, 17 * 18 / 2 / 4.0);
+    AttentionTile without = tile;
+    without.entropy = nullptr;
+    const TileSums others =
+        TileStatistics(without, {.entropy = true, .columns = with_columns ? expected_columns.data() : nullptr});
+    EXPECT_EQ(columns, expected_columns);
+    EXPECT_EQ(sums.maxima, others.maxima);
+    EXPECT_EQ(sums.distance, others.distance);
+    EXPECT_EQ(sums.real_rows, others.real_rows);
+  }
 }
 
 TEST(StatisticsTest, FullyMaskedRowsAreNotAveraged) {

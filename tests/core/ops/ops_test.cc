@@ -114,15 +114,17 @@ TEST(SoftmaxTest, IsItsDefinitionAndHiddenRowsAreZero) {
       if (columns > 1) x[0] = kHidden;
       for (int c = 0; c < columns; ++c) x[2 * stride + c] = kHidden;
       const std::vector<float> before = x;
-      std::vector<float> log_sum_exp(rows);
-      SoftmaxRows(0.3f, rows, columns, padded, stride, x.data(), log_sum_exp.data());
+      std::vector<float> log_sum_exp(rows), entropy(rows);
+      SoftmaxRows(0.3f, rows, columns, padded, stride, x.data(), log_sum_exp.data(), nullptr, entropy.data());
       for (int r = 0; r < rows; ++r) {
-        double sum = 0;
+        double sum = 0, nats = 0;
         for (int c = 0; c < columns; ++c) sum += std::exp(double{0.3f} * before[r * stride + c]);
         for (int c = 0; c < columns; ++c) {
           const double expected = sum == 0 ? 0 : std::exp(double{0.3f} * before[r * stride + c]) / sum;
           EXPECT_NEAR(x[r * stride + c], expected, 1e-6);
+          nats -= expected > 0 ? expected * std::log(expected) : 0;
         }
+        EXPECT_NEAR(entropy[r], nats, 1e-6 * (1 + std::log(columns)));
         for (int c = columns; c < padded; ++c) EXPECT_EQ(x[r * stride + c], 0.0f);
         if (sum > 0) {
           EXPECT_NEAR(log_sum_exp[r], std::log(sum), 1e-5 * std::max(1.0, std::abs(std::log(sum))));
