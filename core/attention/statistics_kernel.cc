@@ -48,7 +48,8 @@ HWY_INLINE void Rows(const AttentionTile& tile, int row, const TileWants& wants,
   V distance = hn::Zero(d);
   V offset = hn::Sub(hn::Iota(d, 0), hn::Set(d, static_cast<float>(tile.query_begin + row)));  // j - i of the first row
 
-  const auto step = [&](int j, int valid) HWY_ATTR {
+  // Two calls: the compiler would leave it a function, which keeps the sums in memory.
+  const auto step = [&](int j, int valid) HWY_ATTR __attribute__((always_inline)) {
     const auto load = [&](int r) HWY_ATTR {
       const float* at = p + static_cast<ptrdiff_t>(r) * tile.stride + j;
       return valid == lanes ? hn::LoadU(d, at) : hn::LoadN(d, at, valid);

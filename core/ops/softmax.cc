@@ -12,6 +12,7 @@
 #include "hwy/highway.h"
 #include "core/ops/exp-inl.h"
 #include "core/ops/fold-inl.h"
+#include "hwy/contrib/math/math-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -19,9 +20,11 @@ namespace attnd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// With kEntropy row_sums[r] is the sum of e^v and weighted_sums[r] that of e^v v, v being the scores less the largest.
 template <bool kEntropy>
 void Rows(float scale, int rows, int columns, int padded_columns, int stride, float* HWY_RESTRICT x,
-          float* HWY_RESTRICT log_sum_exp, float* HWY_RESTRICT inverse_sums, float* HWY_RESTRICT entropy) {
+          float* HWY_RESTRICT log_sum_exp, float* HWY_RESTRICT inverse_sums, float* HWY_RESTRICT row_sums,
+          float* HWY_RESTRICT weighted_sums) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
   constexpr float kNone = -std::numeric_limits<float>::infinity();
@@ -32,7 +35,10 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
       std::fill(x, x + padded_columns, 0.0f);
       if (log_sum_exp != nullptr) log_sum_exp[r] = kNone;
       if (inverse_sums != nullptr) inverse_sums[r] = 0;
-      if constexpr (kEntropy) entropy[r] = 0;
+      if constexpr (kEntropy) {
+        row_sums[r] = 1;
+        weighted_sums[r] = 0;
+      }
       continue;
     }
     const auto shift = hn::Set(d, maximum);
@@ -57,8 +63,10 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
       add(e, v);
     }
     const float sum = hn::ReduceSum(d, sums);
-    // -sum p log p, p = e^v / sum.
-    if constexpr (kEntropy) entropy[r] = std::max(0.0f, std::log(sum) - hn::ReduceSum(d, weighted) / sum);
+    if constexpr (kEntropy) {
+      row_sums[r] = sum;
+      weighted_sums[r] = hn::ReduceSum(d, weighted);
+    }
     if (inverse_sums != nullptr) {
       inverse_sums[r] = 1.0f / sum;
     } else {
@@ -73,10 +81,25 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
 
 void SomeRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp,
               float* inverse_sums, float* entropy) {
-  if (entropy != nullptr) {
-    Rows<true>(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, entropy);
-  } else {
-    Rows<false>(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, entropy);
+  if (entropy == nullptr) {
+    return Rows<false>(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, nullptr, nullptr);
+  }
+  const hn::ScalableTag<float> d;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  constexpr int kRows = 64;  // at once, so that their logarithms are vectors
+  HWY_ALIGN float sums[kRows], weighted[kRows];
+  for (int begin = 0; begin < rows; begin += kRows) {
+    const int count = std::min(kRows, rows - begin);
+    Rows<true>(scale, count, columns, padded_columns, stride, x + int64_t{begin} * stride,
+               log_sum_exp == nullptr ? nullptr : log_sum_exp + begin,
+               inverse_sums == nullptr ? nullptr : inverse_sums + begin, sums, weighted);
+    for (int r = 0; r < count; r += lanes) {
+      // -sum p log p, p = e^v / sum.
+      const size_t n = std::min(lanes, count - r);
+      const auto sum = hn::LoadNOr(hn::Set(d, 1.0f), d, sums + r, n);
+      const auto mean = hn::Div(hn::LoadN(d, weighted + r, n), sum);
+      hn::StoreN(hn::Max(hn::Zero(d), hn::Sub(hn::Log(d, sum), mean)), d, entropy + begin + r, n);
+    }
   }
 }
 
