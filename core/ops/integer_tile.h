@@ -11,13 +11,13 @@ namespace attnd {
 //   value[r, c] = sum over g of row_scales[g, r] weight_scales[g, c] sums[g, r, c] + row_offsets[g, r] weight_sums[g,
 //   c],
 // where weight_sums[g, c] is weight_scales[g, c] times the sum of column c over the inputs of g. Of f16 (ScaleRowToF16)
-// the same without offsets.
+// and of slices (SliceRow) the same without offsets.
 struct GroupScales {
   int groups;                  // of inputs
   const float* row_scales;     // [groups, row_stride]
-  const float* row_offsets;    // [groups, row_stride]; not of f16
+  const float* row_offsets;    // [groups, row_stride]; of kU8S8 alone
   const float* weight_scales;  // [groups, column_stride]
-  const float* weight_sums;    // [groups, column_stride]; not of f16
+  const float* weight_sums;    // [groups, column_stride]; of kU8S8 alone
   int64_t row_stride;
   int64_t column_stride;
 };

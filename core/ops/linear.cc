@@ -232,7 +232,7 @@ void Linear::RunGated(WorkTeam::Session& team, const float* x, int rows, Activat
   });
 }
 
-// epilogue(strip, tile) for strips that `next` takes: in u8 and f16 they are groups of its inputs. Returns false where
+// epilogue(strip, tile) for strips that `next` takes: but in bf16 they are groups of its inputs. Returns false where
 // they can't be that.
 template <typename Epilogue>
 bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int parts, const Linear& next,
@@ -252,7 +252,7 @@ bool Linear::RunQuantized(WorkTeam::Session& team, const float* x, int rows, int
     const int group = s.column / to.group();
     const int64_t at = int64_t{group} * rows + s.row;
     const int64_t value_bytes = to.row_bytes() / to.padded_inputs();
-    const int64_t column_bytes = (s.column - group * to.group()) * value_bytes;
+    const int64_t column_bytes = (s.column - group * to.group()) * value_bytes;  // 0 but in bf16
     epilogue(s, QuantizedTile{.format = to.rows(),
                               .rows = y.levels_.data() + next.RowOffset(rows, s.row, group) + column_bytes,
                               .stride = to.row_bytes(),

@@ -60,8 +60,8 @@ class Linear {
   // y = activation(x W^T + b).
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            float* y /* [rows, outputs] */) const;
-  // The same for `next` to take: where it is in int8, f16 or bf16, strips become that while they are hot. The values
-  // are those of the other way round.
+  // The same for `next` to take: where it is in int8, f16, bf16 or slices, strips become that while they are hot. The
+  // values are those of the other way round.
   void Run(WorkTeam::Session& team, const float* x /* [rows, inputs] */, int rows, Activation activation,
            const Linear& next, LinearRows& y) const;
   void Run(WorkTeam::Session& team, const LinearRows& x, int rows, Activation activation,
@@ -110,7 +110,7 @@ class Linear {
   PackedWeights weights_;
   std::vector<float> bias_;              // [outputs]
   const bool gate_in_strips_;            // no bias, and each half fills blocks of columns
-  const bool tile_kernel_;               // for more than one row
+  const bool tile_kernel_;               // for more than one row, of slices for one, too
   const bool block_kernel_;              // likewise, else, of whole blocks unless no ukernel has the type
   const UkernelTable* whole_ = nullptr;  // whole blocks of columns; null where no ukernel has the type
   const UkernelTable* last_ = nullptr;   // the last block, which may be narrower

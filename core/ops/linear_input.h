@@ -18,7 +18,7 @@ struct Linear::Input {
   const void* data;  // [rows, padded inputs]
   int64_t row_bytes;
   int rows;
-  const float* scales = nullptr;   // [groups, rows] of u8 and f16
+  const float* scales = nullptr;   // [groups, rows] of u8, f16 and slices
   const float* offsets = nullptr;  // [groups, rows] of u8
 };
 

@@ -12,6 +12,7 @@
 #include "core/ops/quantize.h"
 #include "core/ops/slice_kernel.h"
 #include "core/ops/tile_kernel.h"
+#include "hwy/base.h"
 
 namespace attnd {
 namespace {
@@ -295,6 +296,7 @@ void PackedWeights::PackSlices(absl::Span<const float> weight) {
   scales_.resize(int64_t{groups_} * outputs_ + block_);
   if (outputs_ < blocks_ * block_)
     std::fill_n(packed_.get() + (blocks_ - 1) * block_bytes_, block_bytes_, std::byte{0});
+  HWY_ASSERT(block_ == kBlockTiles * kTileColumns);
   constexpr int kQuad = 4;  // inputs of a column side by side
   const int steps = group_ / kTileBytes;
   std::vector<int8_t> row(int64_t{group_} * kSlices);  // [steps][slice][kTileBytes]

@@ -38,8 +38,8 @@ class PackedWeights {
   UkernelData data() const { return data_; }
   int block() const { return block_; }  // columns of a block, as measured best for the type and CPU
   int blocks() const { return blocks_; }
-  // Inputs of a group, whose activations share a range in kU8S8, a scale in f16: a row's few large values then coarsen
-  // their own group only. A multiple of the interleave; one group of all inputs in the other types.
+  // Inputs of a group, whose activations share a range in kU8S8, a scale in f16 and slices: a row's few large values
+  // then coarsen their own group only. A multiple of the interleave; one group of all inputs in bf16 and f32.
   int group() const { return group_; }
   int groups() const { return groups_; }
   int padded_inputs() const { return groups_ * group_; }

@@ -7,10 +7,10 @@
 
 namespace attnd {
 
-// kF32:  f32 weights and activations; of encoders, where there is AMX, both as three bytes of 24 bits below their
-//        group's largest, whose products are summed exactly: no less exact than f32's own sums, tests hold it to that
-//        (slices.h). A decoder's weights stay in memory as their file had them, as far as that changes no value
-//        (PackedWeights, `compact`).
+// kF32:  f32 weights and activations; where there is AMX both as three bytes, 24 bits below their group's largest, but
+//        for a decoder's own layers. Within 1.1 of the error that f32's products and sums have, within 2 of it beside
+//        values 50 times the others (slices.h, tests/core/ops/slices_test.cc). A decoder's weights stay in memory as
+//        their file had them, as far as that changes no value (PackedWeights, `compact`).
 // kBf16: weights of 16 bits, of decoders as their file had them, likewise. Bf16 by bf16 where the CPU multiplies it
 //        faster than f32 (AMX, AMD's AVX-512 BF16); where it has AVX512-FP16 instead, and for decoders' bytes, f16 by
 //        f16, with a scale per output and group of inputs and one per row and group, which keeps three bits more and

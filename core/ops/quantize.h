@@ -1,4 +1,4 @@
-// Activations as Linear multiplies them in bf16, f16 and int8.
+// Activations as Linear multiplies them in bf16, f16 and int8; as slices: slices.h.
 #ifndef ATTND_CORE_OPS_QUANTIZE_H_
 #define ATTND_CORE_OPS_QUANTIZE_H_
 
@@ -20,7 +20,7 @@ enum class RowFormat { kU8, kF16, kBf16, kSlices };
 // Where rows go, of all but bf16 one range each: as QuantizeRow, ScaleRowToF16, ConvertRowsToBf16 or SliceRow has them.
 struct QuantizedTile {
   RowFormat format;
-  uint8_t* rows;   // [rows, stride]
+  uint8_t* rows;   // [rows, stride]; of slices as PlaceOfSlices has them
   int64_t stride;  // bytes
   float* scales;   // [rows]; not of bf16
   float* offsets;  // [rows]; of u8 alone

@@ -106,6 +106,7 @@ void StoreSums(Sums& sums) {
 
 void Multiply(const BlockRows& rows, const BlockWeights& weights, int columns, const GroupScales& scales, float* c,
               int64_t stride) {
+  asm volatile("" ::: "memory");  // g++ does not know that loads of tiles read memory
   const int tiles = SliceTiles(rows.count), height = SliceHeight(rows.count);
   const int64_t slice_bytes = int64_t{height} * kTileBytes;
   const int steps = weights.k / kTileBytes;

@@ -11,7 +11,7 @@
 namespace attnd {
 
 // Bytes of a value: x ~ scale * (s0 + s1 / 2^8 + s2 / 2^16). The last's place is 2^-23 of the largest value that has
-// the scale: f32's own sums of such values are rounded by no less.
+// the scale.
 inline constexpr int kSlices = 3;
 // Inputs that share a scale, at most: what is large in one group makes the others no coarser.
 inline constexpr int kSliceGroupInputs = 384;

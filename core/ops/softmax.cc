@@ -98,7 +98,8 @@ void SomeRows(float scale, int rows, int columns, int padded_columns, int stride
       const size_t n = std::min(lanes, count - r);
       const auto sum = hn::LoadNOr(hn::Set(d, 1.0f), d, sums + r, n);
       const auto mean = hn::Div(hn::LoadN(d, weighted + r, n), sum);
-      hn::StoreN(hn::Max(hn::Zero(d), hn::Sub(hn::Log(d, sum), mean)), d, entropy + begin + r, n);
+      const auto nats = hn::Sub(hn::Log(d, sum), mean);
+      hn::StoreN(hn::IfThenElseZero(hn::Gt(nats, hn::Zero(d)), nats), d, entropy + begin + r, n);  // 0 of NaN, too
     }
   }
 }

@@ -91,7 +91,7 @@ std::string ServedModel::architecture() const {
 
 std::string ServedModel::cpu_path() const {
   const std::string instructions(CpuPathName());
-  // In f32 decoders have no other path.
+  // A decoder's own layers have no other path in f32.
   if (is_operator() || (precision == Precision::kF32 && (is_decoder() || PrecisionPath(precision) == "f32"))) {
     return instructions;
   }

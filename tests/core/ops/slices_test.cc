@@ -143,6 +143,24 @@ TEST_F(SliceKernelTest, MultipliesAtEveryRowCount) {
   }
 }
 
+// Whatever tile of rows it is in.
+TEST_F(SliceKernelTest, ARowAloneIsTheSameToTheBit) {
+  WorkTeam team(2);
+  WorkTeam::Session session(team);
+  constexpr int kOutputs = 130, kInputs = 500, kRows = 140;
+  const Linear linear(Random(kOutputs * kInputs, 1), Random(kOutputs, 2), kOutputs, kInputs);
+  std::vector<float> x = Random((kRows + Linear::kPaddingRows) * kInputs, 3);
+  std::vector<std::vector<float>> alone(kRows, std::vector<float>(kOutputs));
+  for (int r = 0; r < kRows; ++r) linear.Run(session, &x[r * kInputs], 1, Activation::kNone, alone[r].data());
+  for (const int rows : {2, 17, 33, 64, 65, 100, 140}) {
+    std::vector<float> y(rows * kOutputs);
+    linear.Run(session, x.data(), rows, Activation::kNone, y.data());
+    for (int r = 0; r < rows; ++r) {
+      ASSERT_EQ(alone[r], std::vector<float>(y.begin() + r * kOutputs, y.begin() + (r + 1) * kOutputs)) << r;
+    }
+  }
+}
+
 // The root of the mean square of what y is off.
 double Error(const Linear& linear, WorkTeam::Session& session, const std::vector<float>& w, const std::vector<float>& x,
              int rows) {
