@@ -164,7 +164,7 @@ void Quantize(const QuantizedTile& to, int r, int columns, const float* x) {
     case RowFormat::kBf16:
       return ConvertOneToBf16(x, columns, reinterpret_cast<uint16_t*>(row));
     case RowFormat::kSlices:
-      row = to.rows + r / to.height * to.height * to.stride + r % to.height * kTileBytes;
+      row = to.rows + OffsetOfSlices(r, to.height, to.stride);
       return SliceOne(x, columns, to.height, reinterpret_cast<int8_t*>(row), to.scales[r]);
   }
 }

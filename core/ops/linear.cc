@@ -114,11 +114,14 @@ Linear::Input Linear::Prepare(WorkTeam::Session& team, const float* x, int rows)
       for (int g = 0; g < weights_.groups(); ++g) {
         const int64_t at = int64_t{g} * rows + r;
         const int columns = std::min(group, inputs_ - g * group);
-        uint8_t* levels = to + RowOffset(rows, r, g);
         if (weights_.sliced()) {
-          SliceRow(from + g * group, columns, group, PlaceOfSlices(rows, r, row_bytes, 0).height,
-                   reinterpret_cast<int8_t*>(levels), scales + at);
-        } else if (weights_.f16()) {
+          const SlicePlace place = PlaceOfSlices(rows, r, row_bytes, g * group);
+          SliceRow(from + g * group, columns, group, place.height, reinterpret_cast<int8_t*>(to + place.offset),
+                   scales + at);
+          continue;
+        }
+        uint8_t* levels = to + RowOffset(rows, r, g);
+        if (weights_.f16()) {
           ScaleRowToF16(from + g * group, columns, group, reinterpret_cast<uint16_t*>(levels), scales + at);
         } else {
           QuantizeRow(from + g * group, columns, group, levels, scales + at, offsets + at);

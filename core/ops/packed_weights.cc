@@ -64,7 +64,7 @@ bool AreBf16(absl::Span<const float> weight) {
 UkernelData DataOf(Precision precision, absl::Span<const float> weight, int inputs, bool compact) {
   switch (precision) {
     case Precision::kF32:
-      if (!compact) return HasSliceKernel() ? UkernelData::kF32Slices : UkernelData::kF32;
+      if (!compact) return HasTileKernel(UkernelData::kF32Slices) ? UkernelData::kF32Slices : UkernelData::kF32;
       if (HasBlockKernel(UkernelData::kF32S8, BlockColumns(), inputs) && AreScaledBytes(weight)) {
         return UkernelData::kF32S8;
       }

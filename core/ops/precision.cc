@@ -2,7 +2,6 @@
 
 #include "core/base/cpu.h"
 #include "core/ops/packed_weights.h"
-#include "core/ops/slice_kernel.h"
 #include "core/ops/tile_kernel.h"
 #include "core/ops/ukernel.h"
 
@@ -35,7 +34,7 @@ std::optional<Precision> ParsePrecision(std::string_view name) {
 std::string_view PrecisionPath(Precision precision) {
   switch (precision) {
     case Precision::kF32:
-      return HasSliceKernel() ? "f32 amx" : "f32";
+      return HasTileKernel(UkernelData::kF32Slices) ? "f32 amx" : "f32";
     case Precision::kBf16:
       switch (HalvesData()) {
         case UkernelData::kBf16:

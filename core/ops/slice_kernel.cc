@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "core/base/cpu.h"
 #include "core/ops/tile_kernel.h"
 #include "hwy/base.h"
 
@@ -12,8 +11,6 @@
 #endif
 
 namespace attnd {
-
-bool HasSliceKernel() { return HasTileKernel(UkernelData::kF32Slices); }
 
 #if HWY_ARCH_X86_64
 HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8")
@@ -69,7 +66,7 @@ struct Fetch {
 void AddSteps(const std::byte* a, int64_t slice_bytes, const std::byte* b, int steps, Fetch& fetch,
               const Pending& pending, const Sums& sums) {
   constexpr int64_t kSlice = kSliceStepBytes / kSlices;
-  const int rows = (pending.rows + steps - 1) / steps;
+  const int rows = hwy::DivCeil(pending.rows, steps);
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -107,7 +104,7 @@ void StoreSums(Sums& sums) {
 void Multiply(const BlockRows& rows, const BlockWeights& weights, int columns, const GroupScales& scales, float* c,
               int64_t stride) {
   asm volatile("" ::: "memory");  // g++ does not know that loads of tiles read memory
-  const int tiles = SliceTiles(rows.count), height = SliceHeight(rows.count);
+  const int tiles = TileCount(rows.count), height = TileHeight(rows.count);
   const int64_t slice_bytes = int64_t{height} * kTileBytes;
   const int steps = weights.k / kTileBytes;
   const int64_t group_bytes = kBlockTiles * steps * kSliceStepBytes;
@@ -140,7 +137,7 @@ HWY_POP_ATTRIBUTES
 
 void MultiplySlices(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights, int columns,
                     const GroupScales& scales, float* c, int64_t stride) {
-  registers.Configure(SliceHeight(rows.count));
+  registers.Configure(TileHeight(rows.count));
   Multiply(rows, weights, columns, scales, c, stride);
 }
 

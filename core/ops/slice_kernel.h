@@ -1,5 +1,6 @@
-// SliceKernel: rows of f32 by a block of packed weights, both as slices (slices.h), in AMX's tiles of bytes: eight
-// products of bytes for one of f32, in less time than AVX-512 takes for it. docs/performance.md has the figures.
+// SliceKernel, where HasTileKernel says so: rows of f32 by a block of packed weights, both as slices (slices.h), in
+// AMX's tiles of bytes: eight products of bytes for one of f32, in less time than AVX-512 takes for it.
+// docs/performance.md has the figures.
 #ifndef ATTND_CORE_OPS_SLICE_KERNEL_H_
 #define ATTND_CORE_OPS_SLICE_KERNEL_H_
 
@@ -11,9 +12,6 @@
 #include "core/ops/tile_registers.h"
 
 namespace attnd {
-
-// Whether this CPU multiplies f32 so.
-bool HasSliceKernel();
 
 // Bytes of the weights of one column of tiles, [steps][slice][kTileBytes / 4, kTileColumns, 4], by a step of k.
 inline constexpr int64_t kSliceStepBytes = int64_t{kSlices} * kRegisterRows * kTileBytes;

@@ -17,10 +17,12 @@ inline constexpr int kSlices = 3;
 inline constexpr int kSliceGroupInputs = 384;
 
 // Rows lie in tiles: [tile][group][step of kTileBytes inputs][slice][height, kTileBytes], so that each tile of one
-// slice is one run of memory. So many rows at a time have tiles of one height, as few as hold them.
+// slice is one run of memory. So many rows at a time have tiles of one TileHeight.
 inline constexpr int kSlicedRows = 64;
-inline int SliceTiles(int rows /* to kSlicedRows */) { return (rows + kRegisterRows - 1) / kRegisterRows; }
-inline int SliceHeight(int rows) { return (rows + SliceTiles(rows) - 1) / SliceTiles(rows); }
+// Where row r of such tiles begins, in bytes.
+inline int64_t OffsetOfSlices(int r, int height, int64_t row_bytes) {
+  return r / height * height * row_bytes + r % height * kTileBytes;
+}
 
 // Where row r of `rows` begins in them, in bytes, at input `first` of its group's first step.
 struct SlicePlace {
@@ -28,9 +30,8 @@ struct SlicePlace {
   int height;
 };
 inline SlicePlace PlaceOfSlices(int rows, int r, int64_t row_bytes, int first) {
-  const int base = r / kSlicedRows * kSlicedRows, height = SliceHeight(std::min(kSlicedRows, rows - base));
-  const int tile = (r - base) / height * height, row = (r - base) % height;
-  return {(base + tile) * row_bytes + int64_t{first} * kSlices * height + row * kTileBytes, height};
+  const int base = r / kSlicedRows * kSlicedRows, height = TileHeight(std::min(kSlicedRows, rows - base));
+  return {base * row_bytes + OffsetOfSlices(r - base, height, row_bytes) + int64_t{first} * kSlices * height, height};
 }
 
 // A row of one group: steps of [kSlices][height, kTileBytes], of which the row's are written. Columns from `columns` to

@@ -143,9 +143,9 @@ void AddSteps(Operands x, int steps, Fetch& fetch, const Meanwhile& meanwhile) {
   }
 }
 
-// Tiles of rows: as few as hold them, all of one height.
+// Tiles of rows.
 struct Tiles {
-  explicit Tiles(int count) : number(hwy::DivCeil(count, kRegisterRows)), rows(hwy::DivCeil(count, number)) {}
+  explicit Tiles(int count) : number(TileCount(count)), rows(TileHeight(count)) {}
   int number;
   int rows;  // of each
 };

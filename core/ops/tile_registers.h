@@ -7,6 +7,10 @@ namespace attnd {
 // Of a row of a tile, and rows of a tile at most.
 inline constexpr int kTileBytes = 64, kRegisterRows = 16;
 
+// Rows go into as few tiles as hold them, all of one height.
+constexpr int TileCount(int rows) { return (rows + kRegisterRows - 1) / kRegisterRows; }
+constexpr int TileHeight(int rows) { return (rows + TileCount(rows) - 1) / TileCount(rows); }
+
 // The calling thread's tile registers: configured when first used, given back by the destructor. A thread that holds
 // them takes longer to be switched, so they are held while tiles are multiplied and not between. One object of a thread
 // at a time.

@@ -5,7 +5,7 @@
 
 #include "core/ops/linear.h"
 #include "core/ops/packed_weights.h"
-#include "core/ops/slice_kernel.h"
+#include "core/ops/tile_kernel.h"
 #include "tests/core/ops/random.h"
 
 namespace attnd {
@@ -77,8 +77,10 @@ TEST(LinearRowsTest, StayF32InF32ButWhereItIsSlices) {
   for (const bool gated : {false, true}) {
     for (const int rows : {1, 9, 17, 64, 65, 100, 130, 300}) {
       SCOPED_TRACE(testing::Message() << "rows " << rows << (gated ? " gated" : ""));
-      EXPECT_EQ(BothWaysAgree({Precision::kF32, 1, 768, 192, gated, rows}), HasSliceKernel() && !gated);
-      EXPECT_EQ(BothWaysAgree({Precision::kF32, 1, 192, 192, gated, rows}), HasSliceKernel() && rows > 128);
+      EXPECT_EQ(BothWaysAgree({Precision::kF32, 1, 768, 192, gated, rows}),
+                HasTileKernel(UkernelData::kF32Slices) && !gated);
+      EXPECT_EQ(BothWaysAgree({Precision::kF32, 1, 192, 192, gated, rows}),
+                HasTileKernel(UkernelData::kF32Slices) && rows > 128);
       EXPECT_FALSE(BothWaysAgree({Precision::kF32, 1, 200, 192, gated, rows}));
     }
   }

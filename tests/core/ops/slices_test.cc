@@ -12,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/work_team.h"
 #include "core/ops/linear.h"
-#include "core/ops/slice_kernel.h"
 #include "core/ops/tile_kernel.h"
 #include "core/ops/ukernel.h"
 #include "tests/core/ops/on_every_target.h"
@@ -110,7 +109,7 @@ TEST(SlicesTest, EveryRowHasAPlaceOfItsOwn) {
 class SliceKernelTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!HasSliceKernel()) GTEST_SKIP() << "no AMX here";
+    if (!HasTileKernel(UkernelData::kF32Slices)) GTEST_SKIP() << "no AMX here";
   }
 };
 
