@@ -28,7 +28,7 @@ constexpr int kCacheLine = 64;
 // From so many rows on bf16 weights are made f32 once for all of them; fewer do it in registers, each for itself.
 constexpr int kWidenedRows = 4 * kRowsMax;
 
-// By the kernel of as many rows: 1 to kRowsMax.
+// By the kernel of as many rows: 1 to RowsOf the type.
 template <class Kernel, int... kRows>
 void RunRows(int rows, const Pass& pass, std::integer_sequence<int, kRows...>) {
   static constexpr void (*kRun[])(const Pass&) = {&Kernel::template Run<kRows + 1>...};
@@ -83,11 +83,12 @@ template <class Type, class Kernel>
 void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const GroupScales* scales, float* c,
                     int64_t stride) {
   const int step_bytes = StepBytes<Type>();  // of weights
-  const int passes = hwy::DivCeil(rows.count, kRowsMax);
+  using Multiplied = typename Kernel::Multiplied;
+  constexpr int kRows = RowsOf<Multiplied>();
+  const int passes = hwy::DivCeil(rows.count, kRows);
+  // A group's sums are scaled when it is complete.
   const int groups = scales == nullptr ? 1 : scales->groups;
   const int group_steps = weights.k / Type::kStep;
-  // A group's sums are scaled when it is complete.
-  using Multiplied = typename Kernel::Multiplied;
   constexpr bool kWidened = !hwy::IsSame<Multiplied, Type>();
   // On the stack, for thread_local memory is part of every thread's: civetweb's have 100 KB in all.
   alignas(64) float wide[kWidened ? kChunkBytes / sizeof(float) : 1];
@@ -126,7 +127,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const Gr
           }
         }
         const int count = rows.count / passes + (p < rows.count % passes ? 1 : 0);
-        RunRows<Kernel>(count, pass, std::make_integer_sequence<int, kRowsMax>());
+        RunRows<Kernel>(count, pass, std::make_integer_sequence<int, kRows>());
         row += count;
       }
     }
@@ -157,7 +158,8 @@ void MultiplyScaled(UkernelData data, const BlockRows& rows, const BlockWeights&
     HWY_ABORT("no f16 on this target: HasF16Kernel()");
 #endif
   }
-  using Quads = Bytes<false>;
+  if (weights.quads) return MultiplyChunks<ByteQuads, ToScaled<ByteQuads>>(rows, weights, &scales, c, stride);
+  using Quads = Bytes</*kPairs=*/false>;
   MultiplyChunks<Quads, ToScaled<Quads>>(rows, weights, &scales, c, stride);
 }
 
@@ -199,6 +201,11 @@ bool HasBlockKernel(UkernelData data, int columns, int k) {
       break;
   }
   return false;
+}
+
+bool HasQuadKernel(int columns, int k) {
+  return GetCpuPath() == CpuPath::kAvx2 && !CpuHasVnni() && !MatmulIsForced() && columns == BlockKernelColumns() &&
+         k % kQuadKernelSteps == 0;
 }
 
 void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c,

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "core/ops/block_kernel.h"
+#include "core/ops/products-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,6 +24,12 @@ constexpr int kRowsMax = 8, kVectors = 3;
 #else
 constexpr int kRowsMax = 6, kVectors = 2;
 #endif
+// Those of a type: ByteQuads have twice the weights and rows there, and products in the making.
+template <class Type>
+constexpr int RowsOf() {
+  return hwy::IsSame<Type, ByteQuads>() ? kRowsMax - 2 : kRowsMax;
+}
+
 // Steps of k that are unrolled.
 constexpr int kUnrolled = kBlockKernelSteps;
 
@@ -33,15 +40,15 @@ struct Fetch {
   int stride;  // bytes from one step's line to that of the next; 0: always the same line
 };
 
-// For the compiler, as if the value changed here. g++ 14 else makes the conversion of a sum that follows the loop part
-// of it, and every round of the loop writes all sums to the stack.
-template <class V>
-HWY_INLINE void KeepInRegister(V& value) {
-#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
-  asm("" : "+v"(value.raw));
-#else
-  (void)value;
-#endif
+// Vector v of the columns of a step.
+template <class Type, class D>
+HWY_INLINE auto ColumnWeights(D d, const std::byte* step, int v) {
+  const auto vector = static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
+  if constexpr (hwy::IsSame<Type, ByteQuads>()) {
+    return Type::Weights(d, step + v * vector / 2, kVectors * vector / 2);
+  } else {
+    return Type::Weights(d, step + v * vector);
+  }
 }
 
 // sums += kRows rows by kUnrolled steps of k.
@@ -52,9 +59,9 @@ HWY_INLINE void AddSteps(D d, const std::byte* a, int64_t row_stride, const std:
   HWY_UNROLL(4)
   for (int s = 0; s < kUnrolled; ++s, a += Type::kStep * Type::kActivationBytes, b += kVectors * vector) {
     __builtin_prefetch(fetch.first + s * int64_t{fetch.stride}, /*rw=*/0, /*locality=*/2);
-    const auto first = Type::Weights(d, b);
-    const auto second = Type::Weights(d, b + vector);
-    const auto last = Type::Weights(d, b + (kVectors - 1) * vector);
+    const auto first = ColumnWeights<Type>(d, b, 0);
+    const auto second = ColumnWeights<Type>(d, b, 1);
+    const auto last = ColumnWeights<Type>(d, b, kVectors - 1);
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       const auto value = Type::Row(d, a + r * row_stride);

@@ -55,7 +55,7 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
       bias_(outputs, 0.0f),
       gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns),
       tile_kernel_(HasTileKernel(weights_.data())),
-      block_kernel_(HasBlockKernel(weights_.data(), weights_.block(), weights_.group())) {
+      block_kernel_(weights_.quads() || HasBlockKernel(weights_.data(), weights_.block(), weights_.group())) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
   const UkernelShape shape{.n = weights_.block(),

@@ -37,7 +37,7 @@ void Linear::Multiply(const Input& input, int row, int rows, int block, int coun
 void Linear::MultiplyWhole(const Input& input, int row, int rows, int block, bool first, MultiplyScratch& scratch,
                            float* product, int64_t stride) const {
   const BlockRows from = {static_cast<const std::byte*>(input.Row(row)), weights_.row_bytes(), rows};
-  const BlockWeights weights = {weights_.Block(block), weights_.group(), first};
+  const BlockWeights weights = {weights_.Block(block), weights_.group(), first, weights_.quads()};
   if (!weights_.scaled()) {
     if (tile_kernel_) return MultiplyBf16Tiles(scratch.tiles, from, weights, product, stride);
     return MultiplyFloatBlock(weights_.data(), from, weights, product, stride);

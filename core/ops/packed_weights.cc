@@ -131,6 +131,20 @@ float LargestPair(absl::Span<const float> row) {
   return largest;
 }
 
+// Likewise of four, 0, 1, 4 and 5 and 2, 3, 6 and 7 of eight (BlockWeights::quads), whose roundings are two levels.
+float LargestQuad(absl::Span<const float> row) {
+  constexpr size_t kInputs = 8;
+  float largest = 0;
+  for (size_t k = 0; k < row.size(); k += kInputs) {
+    float above[2] = {}, below[2] = {};
+    for (size_t i = k; i < std::min(k + kInputs, row.size()); ++i) {
+      (row[i] > 0 ? above : below)[i / 2 % 2] += std::abs(row[i]);
+    }
+    largest = std::max({largest, above[0], above[1], below[0], below[1]});
+  }
+  return largest * (kLevels / (kLevels - 1));
+}
+
 }  // namespace
 
 UkernelData HalvesData() {
@@ -138,7 +152,7 @@ UkernelData HalvesData() {
 }
 
 // Where a dot product has VNNI's speed 192 hold what its full range of weights allows.
-int DefaultGroupInputs() { return CpuHasVnni() ? 192 : 384; }
+int DefaultGroupInputs() { return GetCpuPath() == CpuPath::kAvx512 && !CpuHasVnni() ? 384 : 192; }
 
 PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
                              int group_inputs, bool compact)
@@ -149,6 +163,7 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       blocks_((outputs + block_ - 1) / block_),
       group_(GroupOf(data_, inputs, group_inputs)),
       groups_((inputs + group_ - 1) / group_),
+      quads_(data_ == UkernelData::kU8S8 && !compact && HasQuadKernel(block_, group_)),
       block_bytes_(BlockBytes(data_, int64_t{groups_} * group_, block_)),
       packed_(AllocateWeights(static_cast<size_t>(blocks_ * block_bytes_))) {
   switch (data_) {
@@ -279,7 +294,7 @@ void PackedWeights::Quantize(absl::Span<const float> weight) {
     for (int n = 0; n < outputs_; ++n) {
       const int64_t at = int64_t{g} * outputs_ + n;
       const auto row = Row(weight, n, g);
-      const float largest = pairs() ? LargestPair(row) : Largest(row);
+      const float largest = quads_ ? LargestQuad(row) : pairs() ? LargestPair(row) : Largest(row);
       scales_[at] = largest / kLevels;
       inverses[at] = largest > 0 ? kLevels / largest : 0;
       ScaleToS8(row.data(), static_cast<int>(row.size()), inverses[at], levels.data());

@@ -31,7 +31,8 @@ class PackedWeights {
   // `weight` is [outputs, inputs] row-major. `group_inputs`: the most inputs of a group in int8. `compact`: f32 weights
   // that are bf16 all, or bytes with scales, are kept as that, as are f16 ones that are such bytes. It changes no
   // weight, and makes single rows faster, for they wait for memory; many rows pay a few per cent, for they are
-  // multiplied as f32 or f16. What is f32 else stays so, for slices are slower by single rows.
+  // multiplied as f32 or f16. What is f32 else stays so, for slices are slower by single rows. Int8 keeps the precision
+  // of pairs, for quads are as fast by single rows.
   PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
                 int group_inputs = DefaultGroupInputs(), bool compact = false);
 
@@ -62,6 +63,7 @@ class PackedWeights {
   const float* sums(int g) const { return sums_.data() + int64_t{g} * outputs_; }
   // kU8S8: any u8 by any two neighbours of a column come to no more than 16 bits hold.
   static bool pairs() { return !CpuHasVnni(); }
+  bool quads() const { return quads_; }                 // so do four, as BlockWeights has them
   int64_t block_bytes() const { return block_bytes_; }  // from Block(b) to Block(b + 1)
   int64_t bytes() const;
 
@@ -83,6 +85,7 @@ class PackedWeights {
   const UkernelData data_;
   const int block_, blocks_;
   const int group_, groups_;
+  const bool quads_;
   const int64_t block_bytes_;
   std::shared_ptr<std::byte> packed_;  // [blocks][block_bytes]
   std::vector<float> scales_;          // [groups, outputs], and room for a block

@@ -45,7 +45,10 @@ std::string_view PrecisionPath(Precision precision) {
           return "f32 x bf16";
       }
     case Precision::kInt8:
-      return HasTileKernel(UkernelData::kU8S8) ? "int8 amx" : CpuHasVnni() ? "int8 vnni" : "int8 pairs";
+      return HasTileKernel(UkernelData::kU8S8) ? "int8 amx"
+             : CpuHasVnni()                    ? "int8 vnni"
+             : GetCpuPath() == CpuPath::kAvx2  ? "int8 quads"
+                                               : "int8 pairs";
   }
   return "f32";
 }

@@ -30,7 +30,7 @@ std::string_view PrecisionName(Precision precision);  // "f32", "bf16", "int8"
 std::optional<Precision> ParsePrecision(std::string_view name);
 
 // How `precision` runs on this CPU: "f32", "f32 amx", "bf16", "f16", "f32 x bf16", "bf16 amx", "int8 vnni", "int8
-// pairs", "int8 amx".
+// amx", "int8 quads", "int8 pairs" (products that are added in 16 bits).
 std::string_view PrecisionPath(Precision precision);
 
 }  // namespace attnd

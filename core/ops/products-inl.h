@@ -17,6 +17,17 @@ HWY_BEFORE_NAMESPACE();
 namespace attnd {
 namespace HWY_NAMESPACE {
 
+// For the compiler, as if the value changed here. g++ 14 else makes the conversion of a sum that follows the loop part
+// of it, or adds integers in another order, and every round of the loop writes all sums to the stack.
+template <class V>
+HWY_INLINE void KeepInRegister(V& value) {
+#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(value.raw));
+#else
+  (void)value;
+#endif
+}
+
 // sum += the products of four neighbours. kPairs: those of two fit 16 bits, which takes half the instructions.
 template <bool kPairs, class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V AddQuads(D d, hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::Repartition<uint8_t, D>> a,
@@ -68,6 +79,39 @@ struct Bytes : PlainSums {
   template <class D, class Row, class Weights>
   static HWY_INLINE auto Add(D d, Row row, Weights weights, hwy::HWY_NAMESPACE::Vec<D> sum) {
     return AddQuads<kPairs>(d, row, weights, sum);
+  }
+};
+
+// u8 by s8 of two steps, whose pairs of products fit 16 bits together, too: the sums of 16 bits are made 32 once for
+// both, three multiplications for what else takes four. Weights are loaded side by side: kSteps of them.
+struct ByteQuads : PlainSums {
+  using Sum = int32_t;
+  static constexpr int kStep = 8, kActivationBytes = 1, kWeightBytes = 1;
+  static constexpr bool kOffsets = true;
+  template <class D>
+  struct Steps {
+    hwy::HWY_NAMESPACE::Vec<D> first, second;
+  };
+  template <class D>
+  static HWY_INLINE auto Row(D d, const std::byte* a) {
+    using One = Bytes<true>;
+    return Steps<hwy::HWY_NAMESPACE::Repartition<uint8_t, D>>{One::Row(d, a), One::Row(d, a + One::kStep)};
+  }
+  // `stride`: bytes from a step to the next.
+  template <class D>
+  static HWY_INLINE auto Weights(D d, const std::byte* b, int64_t stride) {
+    using One = Bytes<true>;
+    return Steps<hwy::HWY_NAMESPACE::Repartition<int8_t, D>>{One::Weights(d, b), One::Weights(d, b + stride)};
+  }
+  template <class D, class Row, class Weights>
+  static HWY_INLINE auto Add(D d, const Row& row, const Weights& weights, hwy::HWY_NAMESPACE::Vec<D> sum) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    const hn::Repartition<int16_t, D> d16;
+    const auto pairs = hn::Add(hn::SatWidenMulPairwiseAdd(d16, row.first, weights.first),
+                               hn::SatWidenMulPairwiseAdd(d16, row.second, weights.second));
+    sum = hn::Add(sum, hn::WidenMulPairwiseAdd(d, pairs, hn::Set(d16, 1)));
+    KeepInRegister(sum);
+    return sum;
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -56,9 +57,10 @@ TEST(BlockKernelTest, MultipliesFloats) {
 
 struct Integers {
   static constexpr int kOutputs = 100;  // of the whole layer: columns of a block lie in the middle
-  Integers(int rows, int groups, int k, int columns) : rows(rows), groups(groups), k(k), columns(columns) {
+  Integers(int rows, int groups, int k, int columns, int largest = 127)
+      : rows(rows), groups(groups), k(k), columns(columns) {
     std::mt19937 random(rows * 31 + groups);
-    std::uniform_int_distribution<int> activation(0, 255), weight(-127, 127);
+    std::uniform_int_distribution<int> activation(0, 255), weight(-largest, largest);
     for (int i = 0; i < rows * groups * k; ++i) a.push_back(static_cast<uint8_t>(activation(random)));
     for (int i = 0; i < groups * k * columns; ++i) b.push_back(static_cast<int8_t>(weight(random)));
     row_scales = Random(rows * groups, 1);
@@ -109,6 +111,30 @@ TEST(BlockKernelTest, ScalesIntegersToTheBitsOfScaleSums) {
         MultiplyScaledBlock(
             UkernelData::kU8S8, {reinterpret_cast<const std::byte*>(x.a.data()), int64_t{groups} * x.k, rows},
             {reinterpret_cast<const std::byte*>(x.b.data()), x.k, true}, x.Scales(0, groups), c.data(), x.columns);
+        ASSERT_EQ(c, x.Expected());
+      }
+    }
+  });
+}
+
+TEST(BlockKernelTest, AddsQuadsToTheBitsOfScaleSums) {
+  OnEveryTarget([] {
+    for (const int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 64}) {
+      for (const int groups : {1, 2, 5}) {
+        SCOPED_TRACE(absl::StrCat(rows, " rows, ", groups, " groups"));
+        Integers x(rows, groups, /*k=*/3 * kQuadKernelSteps, BlockKernelColumns(), /*largest=*/32);
+        // As far as 16 bits go: rows of the largest activation by columns of 128 a quad, of either sign.
+        std::fill_n(x.a.begin(), groups * x.k, uint8_t{255});
+        for (int i = 0; i < groups * x.k / 4; ++i) {
+          for (const int column : {0, x.columns - 1}) {
+            std::fill_n(&x.b[(i * x.columns + column) * 4], 4, column == 0 ? int8_t{32} : int8_t{-32});
+          }
+        }
+        std::vector<float> c(static_cast<size_t>(rows) * x.columns, kUntouched);
+        MultiplyScaledBlock(
+            UkernelData::kU8S8, {reinterpret_cast<const std::byte*>(x.a.data()), int64_t{groups} * x.k, rows},
+            {.first = reinterpret_cast<const std::byte*>(x.b.data()), .k = x.k, .fetch = true, .quads = true},
+            x.Scales(0, groups), c.data(), x.columns);
         ASSERT_EQ(c, x.Expected());
       }
     }

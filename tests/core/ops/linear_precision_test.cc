@@ -64,6 +64,19 @@ std::vector<double> Activations(Precision precision, int most, const std::vector
   return values;
 }
 
+// The most that two neighbours and the two four places on come to where they have one sign.
+float LargestQuad(const float* row, int count) {
+  float largest = 0;
+  for (int k = 0; k < count; k += (k % 4 == 0 ? 2 : 6)) {
+    for (const float sign : {1.0f, -1.0f}) {
+      float sum = 0;
+      for (const int i : {k, k + 1, k + 4, k + 5}) sum += i < count ? std::max(sign * row[i], 0.0f) : 0.0f;
+      largest = std::max(largest, sum);
+    }
+  }
+  return largest;
+}
+
 std::vector<double> Weights(Precision precision, int most, const std::vector<float>& w, int outputs, int inputs) {
   std::vector<double> values(w.begin(), w.end());
   if (InF16(precision)) {
@@ -83,6 +96,7 @@ std::vector<double> Weights(Precision precision, int most, const std::vector<flo
         largest = std::max(largest, std::abs(row[k - 1] + row[k]));
       }
     }
+    if (HasQuadKernel(BlockKernelColumns(), group)) largest = LargestQuad(row + begin, end - begin) * 127 / 126;
     for (int k = begin; k < end; ++k) {
       values[n * inputs + k] = double{largest / 127} * std::nearbyint(row[k] * (127 / largest));
     }
@@ -183,18 +197,23 @@ TEST(LinearPrecisionSaturationTest, TheLargestProductsAreExact) {
     }
   }
   const Linear linear(w, {}, kOutputs, kInputs, Precision::kInt8);
-  std::vector<float> x((1 + Linear::kPaddingRows) * kInputs, 2.0f), y((1 + Linear::kPaddingRows) * kOutputs);
-  x[0] = x[128] = x[192] = 0.0f;  // in each group of inputs, however they are cut; the rest are at the top of the range
-  linear.Run(session, x.data(), 1, Activation::kNone, y.data());
-  for (int n = 0; n < kOutputs; ++n) {
-    double expected = 0, most = 0;
-    for (int k = 0; k < kInputs; ++k) {
-      expected += double{x[k]} * w[n * kInputs + k];
-      most += std::abs(double{x[k]} * w[n * kInputs + k]);
+  // A level of the weights is 1/127 (1/63 where neighbours share it, 1/31 where four do); saturated, the sum of two
+  // full products loses half.
+  const double steps = HasQuadKernel(BlockKernelColumns(), kInputs) ? 60 : 120;
+  for (const int rows : {1, 3}) {
+    std::vector<float> x((rows + Linear::kPaddingRows) * kInputs, 2.0f), y((rows + Linear::kPaddingRows) * kOutputs);
+    // In each group of inputs, however they are cut; the rest are at the top of the range.
+    for (int r = 0; r < rows; ++r) x[r * kInputs] = x[r * kInputs + 128] = x[r * kInputs + 192] = 0.0f;
+    linear.Run(session, x.data(), rows, Activation::kNone, y.data());
+    for (int i = 0; i < rows * kOutputs; ++i) {
+      const int n = i % kOutputs;
+      double expected = 0, most = 0;
+      for (int k = 0; k < kInputs; ++k) {
+        expected += double{x[k]} * w[n * kInputs + k];
+        most += std::abs(double{x[k]} * w[n * kInputs + k]);
+      }
+      EXPECT_NEAR(y[i], expected, most / steps) << i;
     }
-    // A level of the weights is 1/127 (1/63 where neighbours share it); saturated, the sum of two full products loses
-    // half.
-    EXPECT_NEAR(y[n], expected, most / 120) << n;
   }
 }
 
