@@ -7,15 +7,13 @@ namespace attnd {
 // Softmax(Q K^T / sqrt(d_k)) for consecutive query rows of one head of one sequence. Rows sum to 1 (fully masked rows
 // to 0).
 struct AttentionTile {
-  int layer;                   // zero-based
-  int head;                    // zero-based
-  int query_begin;             // first query row of the tile, within the sequence
-  int query_count;             // rows in the tile
-  int key_count;               // visible keys: all tokens of the sequence
-  const float* probabilities;  // [query_count, stride], the first key_count columns of each row are valid
-  int stride;                  // floats from one row to the next
-  const float* log_sum_exp =
-      nullptr;  // [query_count], of the scaled scores: entropy = log_sum_exp - mean score; may be null
+  int layer;                       // zero-based
+  int head;                        // zero-based
+  int query_begin;                 // first query row of the tile, within the sequence
+  int query_count;                 // rows in the tile
+  int key_count;                   // visible keys: all tokens of the sequence
+  const float* probabilities;      // [query_count, stride], the first key_count columns of each row are valid
+  int stride;                      // floats from one row to the next
   const float* entropy = nullptr;  // [query_count], of the rows in nats; may be null
 };
 

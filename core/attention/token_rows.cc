@@ -78,8 +78,7 @@ void WholeRows::Tile(const AttentionTile& tile) {
               .query_count = 1,
               .key_count = tokens_,
               .probabilities = row.data(),
-              .stride = tokens_,
-              .log_sum_exp = tile.log_sum_exp == nullptr ? nullptr : tile.log_sum_exp + r});
+              .stride = tokens_});
   }
 }
 

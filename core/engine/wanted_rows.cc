@@ -36,7 +36,6 @@ void WantedRows::Keep(int begin, int count) {
   kept_count_ = sink_ == nullptr ? 0 : count;
   kept_keys_ = RoundUp(begin + count, kKeysStep);
   kept_.Reserve(int64_t{wanted_count_} * kept_count_ * kept_keys_);
-  kept_log_sums_.resize(static_cast<size_t>(wanted_count_) * kept_count_);
 }
 
 void WantedRows::HandOn(int row) {
@@ -51,8 +50,7 @@ void WantedRows::HandOn(int row) {
                  .query_count = 1,
                  .key_count = row + 1,
                  .probabilities = KeptRow(head, kept),
-                 .stride = kept_keys_,
-                 .log_sum_exp = &kept_log_sums_[static_cast<size_t>(head) * kept_count_ + kept]});
+                 .stride = kept_keys_});
   }
 }
 
@@ -74,7 +72,6 @@ void WantedRows::Part(const AttentionTile& tile, int begin, int end) {
   part.query_begin = begin;
   part.query_count = end - begin;
   part.probabilities += int64_t{skipped} * tile.stride;
-  if (part.log_sum_exp != nullptr) part.log_sum_exp += skipped;
   if (part.entropy != nullptr) part.entropy += skipped;
   sink_->Tile(part);
 }
@@ -82,11 +79,10 @@ void WantedRows::Part(const AttentionTile& tile, int begin, int end) {
 void WantedRows::KeepBack(const AttentionTile& tile, int begin, int end) {
   const int head = wanted_[static_cast<size_t>(tile.layer) * heads_ + tile.head];
   if (head < 0) return;
-  assert(end <= kept_begin_ + kept_count_ && tile.key_count <= kept_keys_ && tile.log_sum_exp != nullptr);
+  assert(end <= kept_begin_ + kept_count_ && tile.key_count <= kept_keys_);
   for (int row = begin; row < end; ++row) {
     const int r = row - tile.query_begin;
     std::copy_n(tile.probabilities + int64_t{r} * tile.stride, row + 1, KeptRow(head, row - kept_begin_));
-    kept_log_sums_[static_cast<size_t>(head) * kept_count_ + (row - kept_begin_)] = tile.log_sum_exp[r];
   }
 }
 

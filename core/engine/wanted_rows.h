@@ -48,8 +48,7 @@ class WantedRows : public AttentionSink {
   std::vector<int> wanted_;  // [layers, heads], position among those that are wanted, or -1
   int wanted_count_ = 0;
   int kept_begin_ = 0, kept_count_ = 0, kept_keys_ = 0;
-  AlignedBuffer<float> kept_;         // [wanted heads, kept_count, kept_keys]
-  std::vector<float> kept_log_sums_;  // [wanted heads, kept_count]
+  AlignedBuffer<float> kept_;  // [wanted heads, kept_count, kept_keys]
 };
 
 }  // namespace attnd

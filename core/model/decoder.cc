@@ -146,9 +146,9 @@ void Decoder::Attend(int layer, const DecoderBatch& batch, const KvPages& pages,
     const bool seen = chunk.sink != nullptr && tile.end > chunk.sink_from;
     for (int h = 0; h < group && seen; ++h) wanted |= chunk.sink->Wants(layer, first_head + h);
     const int keys = chunk.past + heads.rows;
-    const auto see = [&](int head, int row, int rows, const float* p, int p_stride, int count, const float* sums) {
+    const auto see = [&](int head, int row, int rows, const float* p, int p_stride, int count) {
       if (!chunk.sink->Wants(layer, first_head + head)) return;
-      chunk.sink->Tile({layer, first_head + head, chunk.past + row, rows, count, p, p_stride, sums});
+      chunk.sink->Tile({layer, first_head + head, chunk.past + row, rows, count, p, p_stride});
     };
     const PagedProbabilityFn fn = see;  // refers to the lambda
     AttendPaged(heads, tile.begin, tile.end, w.scratch[lane], wanted ? &fn : nullptr, keys);

@@ -209,7 +209,7 @@ void AttendRows(const AttentionHead& head, int query_begin, int query_end, Atten
     // Where nobody looks at the probabilities the output is scaled instead.
     float* entropy = probabilities == nullptr ? nullptr : scratch.entropy.data();
     float* inverses = probabilities == nullptr ? scratch.inverses.data() : nullptr;
-    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, kPaddedKeys), stride, scores, nullptr, inverses, entropy);
+    SoftmaxRows(scale, count, part.keys, RoundUp(part.keys, kPaddedKeys), stride, scores, inverses, entropy);
     if (probabilities != nullptr) {
       const bool whole = part.keys == head.keys;
       const int shown_stride = whole ? stride : ScoreStride(head.keys);

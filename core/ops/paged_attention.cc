@@ -107,7 +107,6 @@ void AttendOneRow(const PagedHeads& heads, int row, PagedScratch& scratch, const
   const int columns = std::max(keys, position + 1) - column0;
   const int stride = RoundUp(columns, kTokens) + kTokens;
   scratch.scores.Reserve(int64_t{heads.heads} * stride);
-  scratch.log_sum_exp.Reserve(heads.heads);
   float* scores = scratch.scores.data();
   const int skipped = first_page * kTokens - column0;  // columns of pages that are not visible
   float* visible = scores + skipped;
@@ -118,11 +117,8 @@ void AttendOneRow(const PagedHeads& heads, int row, PagedScratch& scratch, const
     float* visible_of_head = visible + int64_t{h} * stride;
     std::fill(scores_of_head, visible_of_head, 0.0f);
     std::fill_n(visible_of_head, begin - first_page * kTokens, kHidden);
-    SoftmaxRows(heads.scale, 1, position + 1 - first_page * kTokens, stride - skipped, stride, visible_of_head,
-                scratch.log_sum_exp.data() + h);
-    if (probabilities != nullptr) {
-      (*probabilities)(h, row, 1, scores_of_head, stride, keys, scratch.log_sum_exp.data() + h);
-    }
+    SoftmaxRows(heads.scale, 1, position + 1 - first_page * kTokens, stride - skipped, stride, visible_of_head);
+    if (probabilities != nullptr) (*probabilities)(h, row, 1, scores_of_head, stride, keys);
   }
   float* output = heads.output + row * heads.output_stride;
   WeighRow(*heads.pages, heads.layer, heads.key_head, heads.table + first_page, count, visible, stride, heads.heads,
@@ -142,7 +138,6 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Tile&
   const int rows = UkernelTable::RoundRows(count);
   scratch.scores.Reserve(int64_t{rows} * stride);
   scratch.output.Reserve(int64_t{rows} * dim);
-  scratch.log_sum_exp.Reserve(rows);
   scratch.sums.Reserve(rows);
   float* scores = scratch.scores.data();
   const int skipped = first_page * kTokens - column0;  // columns of pages that are not visible
@@ -150,8 +145,7 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Tile&
   tile.Use(first_page, pages);
   tile.Scores(heads.query + row * heads.query_stride + head * dim, rows, first_page, pages, stride, visible);
   Hide(heads, row, count, first_page * kTokens, pages * kTokens, stride, visible);
-  SoftmaxRows(heads.scale, count, pages * kTokens, columns - skipped, stride, visible,
-              probabilities == nullptr ? nullptr : scratch.log_sum_exp.data(), scratch.sums.data());
+  SoftmaxRows(heads.scale, count, pages * kTokens, columns - skipped, stride, visible, scratch.sums.data());
   tile.Values(visible, stride, rows, first_page, pages, /*accumulate=*/false, scratch.output.data());
   ScaleRows(scratch.output.data(), dim, scratch.sums.data(), count, dim,
             heads.output + row * heads.output_stride + head * dim, heads.output_stride);
@@ -159,7 +153,7 @@ void AttendFullRows(const PagedHeads& heads, int head, int row, int count, Tile&
   // The output does not depend on whether somebody looks: the same sums, scaled last.
   ScaleRows(visible, stride, scratch.sums.data(), count, pages * kTokens, visible, stride);
   for (int r = 0; r < count; ++r) std::fill_n(scores + int64_t{r} * stride, skipped, 0.0f);
-  (*probabilities)(head, row, count, scores, stride, keys, scratch.log_sum_exp.data());
+  (*probabilities)(head, row, count, scores, stride, keys);
 }
 
 // All heads of a block without whole rows: memory does not grow with the keys.
@@ -171,10 +165,10 @@ void AttendOnline(const PagedHeads& heads, int row, int count, Tile& tile, Paged
   const int64_t all = int64_t{heads.heads} * rows;
   scratch.scores.Reserve(int64_t{rows} * kStride);
   scratch.output.Reserve(all * dim);
-  scratch.log_sum_exp.Reserve(all);
+  scratch.maxima.Reserve(all);
   scratch.sums.Reserve(all);
   float* scores = scratch.scores.data();
-  std::fill_n(scratch.log_sum_exp.data(), all, kHidden);
+  std::fill_n(scratch.maxima.data(), all, kHidden);
   std::fill_n(scratch.sums.data(), all, 0.0f);
   std::fill_n(scratch.output.data(), all * dim, 0.0f);
   const int last_page = (heads.first + row + count - 1) / kTokens;
@@ -186,7 +180,7 @@ void AttendOnline(const PagedHeads& heads, int row, int count, Tile& tile, Paged
       float* output = scratch.output.data() + at * dim;
       tile.Scores(heads.query + row * heads.query_stride + head * dim, rows, page, pages, kStride, scores);
       Hide(heads, row, count, page * kTokens, pages * kTokens, kStride, scores);
-      OnlineSoftmaxStep(heads.scale, count, pages * kTokens, kStride, scores, scratch.log_sum_exp.data() + at,
+      OnlineSoftmaxStep(heads.scale, count, pages * kTokens, kStride, scores, scratch.maxima.data() + at,
                         scratch.sums.data() + at, dim, output);
       tile.Values(scores, kStride, rows, page, pages, /*accumulate=*/true, output);
     }

@@ -25,18 +25,17 @@ struct PagedHeads {
 };
 
 // Probabilities of rows [row_begin, row_begin + rows) of head `head` (of PagedHeads::heads): [rows, stride] with `keys`
-// valid columns from position 0 on, zeros where nothing is visible; log_sum_exp is [rows], of the scaled visible
-// scores.
-using PagedProbabilityFn = absl::FunctionRef<void(int head, int row_begin, int rows, const float* probabilities,
-                                                  int stride, int keys, const float* log_sum_exp)>;
+// valid columns from position 0 on, zeros where nothing is visible.
+using PagedProbabilityFn =
+    absl::FunctionRef<void(int head, int row_begin, int rows, const float* probabilities, int stride, int keys)>;
 
 // Scratch of one thread; grows to the largest call seen: at most 64 rows of keys, 1 MB above 4,096 keys.
 struct PagedScratch {
-  AlignedBuffer<float> scores;       // [rows, stride]
-  AlignedBuffer<float> block;        // pages' keys and values as f32, where they are stored narrower
-  AlignedBuffer<float> output;       // [heads, rows, head_dim]
-  AlignedBuffer<float> log_sum_exp;  // [heads, rows]
-  AlignedBuffer<float> sums;         // [heads, rows], of the online softmax; [rows], inverse, of whole rows
+  AlignedBuffer<float> scores;  // [rows, stride]
+  AlignedBuffer<float> block;   // pages' keys and values as f32, where they are stored narrower
+  AlignedBuffer<float> output;  // [heads, rows, head_dim]
+  AlignedBuffer<float> maxima;  // [heads, rows], of the online softmax
+  AlignedBuffer<float> sums;    // [heads, rows], of the online softmax; [rows], inverse, of whole rows
 };
 
 // Computes rows [row_begin, row_end). `probabilities`, when not null, sees the rows of every head, and `keys` is then

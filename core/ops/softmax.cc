@@ -1,7 +1,6 @@
 #include "core/ops/softmax.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -23,8 +22,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // With kEntropy row_sums[r] is the sum of e^v and weighted_sums[r] that of e^v v, v being the scores less the largest.
 template <bool kEntropy>
 void Rows(float scale, int rows, int columns, int padded_columns, int stride, float* HWY_RESTRICT x,
-          float* HWY_RESTRICT log_sum_exp, float* HWY_RESTRICT inverse_sums, float* HWY_RESTRICT row_sums,
-          float* HWY_RESTRICT weighted_sums) {
+          float* HWY_RESTRICT inverse_sums, float* HWY_RESTRICT row_sums, float* HWY_RESTRICT weighted_sums) {
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
   constexpr float kNone = -std::numeric_limits<float>::infinity();
@@ -33,7 +31,6 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
     const float maximum = scale * MaximumOf(x, columns);
     if (maximum == kNone) {
       std::fill(x, x + padded_columns, 0.0f);
-      if (log_sum_exp != nullptr) log_sum_exp[r] = kNone;
       if (inverse_sums != nullptr) inverse_sums[r] = 0;
       if constexpr (kEntropy) {
         row_sums[r] = 1;
@@ -75,14 +72,13 @@ void Rows(float scale, int rows, int columns, int padded_columns, int stride, fl
       for (; c < columns; ++c) x[c] /= sum;
     }
     std::fill(x + columns, x + padded_columns, 0.0f);
-    if (log_sum_exp != nullptr) log_sum_exp[r] = maximum + std::log(sum);
   }
 }
 
-void SomeRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp,
-              float* inverse_sums, float* entropy) {
+void SomeRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* inverse_sums,
+              float* entropy) {
   if (entropy == nullptr) {
-    return Rows<false>(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, nullptr, nullptr);
+    return Rows<false>(scale, rows, columns, padded_columns, stride, x, inverse_sums, nullptr, nullptr);
   }
   const hn::ScalableTag<float> d;
   const int lanes = static_cast<int>(hn::Lanes(d));
@@ -91,7 +87,6 @@ void SomeRows(float scale, int rows, int columns, int padded_columns, int stride
   for (int begin = 0; begin < rows; begin += kRows) {
     const int count = std::min(kRows, rows - begin);
     Rows<true>(scale, count, columns, padded_columns, stride, x + int64_t{begin} * stride,
-               log_sum_exp == nullptr ? nullptr : log_sum_exp + begin,
                inverse_sums == nullptr ? nullptr : inverse_sums + begin, sums, weighted);
     for (int r = 0; r < count; r += lanes) {
       // -sum p log p, p = e^v / sum.
@@ -126,9 +121,9 @@ namespace attnd {
 HWY_EXPORT(SomeRows);
 HWY_EXPORT(Scale);
 
-void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* log_sum_exp,
-                 float* inverse_sums, float* entropy) {
-  HWY_DYNAMIC_DISPATCH(SomeRows)(scale, rows, columns, padded_columns, stride, x, log_sum_exp, inverse_sums, entropy);
+void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x, float* inverse_sums,
+                 float* entropy) {
+  HWY_DYNAMIC_DISPATCH(SomeRows)(scale, rows, columns, padded_columns, stride, x, inverse_sums, entropy);
 }
 
 void ScaleRows(const float* from, int64_t from_stride, const float* factors, int rows, int columns, float* to,

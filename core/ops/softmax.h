@@ -15,13 +15,12 @@ constexpr int ScoreStride(int keys) {
 }
 
 // Each row becomes softmax(scale * x), scale > 0; columns [columns, padded_columns) become 0. Scores of -infinity get
-// probability 0; a row of nothing else becomes all 0. log_sum_exp[r] = log(sum(exp(scale * x))), -infinity for such a
-// row; null: not wanted. With `inverse_sums` rows are left unscaled: row r times inverse_sums[r] is the softmax, which
-// is cheaper to apply to the product of rows and values, narrower than the rows. entropy[r] is that of the softmax in
-// nats, 0 of a row of zeros, and errs by less than 1e-6 (1 + log(columns)); null: not wanted.
+// probability 0; a row of nothing else becomes all 0. With `inverse_sums` rows are left unscaled: row r times
+// inverse_sums[r] is the softmax, which is cheaper to apply to the product of rows and values, narrower than the rows.
+// entropy[r] is that of the softmax in nats, 0 of a row of zeros, and errs by less than 1e-6 (1 + log(columns)); null:
+// not wanted.
 void SoftmaxRows(float scale, int rows, int columns, int padded_columns, int stride, float* x /* [rows, stride] */,
-                 float* log_sum_exp /* [rows] */, float* inverse_sums /* [rows] */ = nullptr,
-                 float* entropy /* [rows] */ = nullptr);
+                 float* inverse_sums /* [rows] */ = nullptr, float* entropy /* [rows] */ = nullptr);
 // to = row r of `from` times factors[r], as the inverse_sums that were left; null: as it is. `to` may be `from`.
 void ScaleRows(const float* from /* [rows, from_stride] */, int64_t from_stride, const float* factors /* [rows] */,
                int rows, int columns, float* to /* [rows, stride] */, int64_t stride);

@@ -24,8 +24,7 @@ void Show(AttentionSink& sink, int layer, int head, int query, std::vector<float
              .query_count = 1,
              .key_count = static_cast<int>(row.size()),
              .probabilities = row.data(),
-             .stride = static_cast<int>(row.size()),
-             .log_sum_exp = nullptr});
+             .stride = static_cast<int>(row.size())});
 }
 
 TEST(TokenRowsTest, KeepsTheNewestRowOfSelectedHeads) {
