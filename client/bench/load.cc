@@ -24,15 +24,23 @@ class Load {
     begin_ = Clock::now();
     measured_ = begin_ + Span(settings.warmup_s);
     end_ = measured_ + Span(settings.duration_s);
+    measuring_ = settings.concurrency;
   }
 
-  // One caller of the closed loop.
+  // One caller of the closed loop. It goes on until no caller's call reaches into the window, so that the last ones are
+  // not answered with fewer callers.
   void Call(int caller) {
     const Client& client = *clients_[caller % clients_.size()];
     std::vector<CallSample> samples;
     std::string error;
     v1::EmbedResponse response;  // of every call: megabytes of maps do not ask for new pages each time
-    for (Clock::time_point start = Clock::now(); start < end_; start = Clock::now()) {
+    for (bool measured = true;;) {
+      const Clock::time_point start = Clock::now();
+      if (measured && start >= end_) {
+        measured = false;
+        --measuring_;
+      }
+      if (measuring_ == 0) break;
       const v1::EmbedRequest request = NextRequest();
       grpc::ClientContext context;
       client.Prepare(context);
@@ -40,7 +48,11 @@ class Load {
       const grpc::Status status = client.stub().Embed(&context, request, &response);
       if (!status.ok() && error.empty()) error = client.Message(status);
       const Clock::time_point now = Clock::now();
-      if (now >= measured_) samples.push_back(Sample(Ms(now - start), status, response, Ms(now - measured_) / 1e3));
+      if (measured && now >= measured_) {
+        samples.push_back(Sample(Ms(now - start), status, response));
+        samples.back().share = Ms(std::min(now, end_) - std::max(start, measured_)) / std::max(1e-9, Ms(now - start));
+        samples.back().ended = now < end_;
+      }
       // A server that refuses at once is not to be hammered.
       if (!status.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
@@ -64,14 +76,7 @@ class Load {
 
   LoadResult Finish() {
     std::lock_guard lock(mutex_);
-    result_.seconds = std::max(1e-9, Ms(last_ - measured_) / 1e3);
-    // A closed loop counts what ended inside the window: what began in it would leave out the work of calls that
-    // straddle its start, what ended after it was answered with fewer callers.
-    const auto late = [&](const CallSample& sample) { return sample.ended_s > settings_.duration_s; };
-    if (settings_.rate == 0 && !std::ranges::all_of(result_.samples, late)) {
-      std::erase_if(result_.samples, late);
-      result_.seconds = settings_.duration_s;
-    }
+    result_.seconds = settings_.rate == 0 ? settings_.duration_s : std::max(1e-9, Ms(last_ - measured_) / 1e3);
     return std::move(result_);
   }
 
@@ -105,8 +110,7 @@ class Load {
                                  [this, open, due, &client](const grpc::Status& status) {
                                    const double latency_ms = Ms(Clock::now() - due);
                                    std::vector<CallSample> samples;
-                                   if (due >= measured_)
-                                     samples.push_back(Sample(latency_ms, status, open->response, 0));
+                                   if (due >= measured_) samples.push_back(Sample(latency_ms, status, open->response));
                                    Keep(std::move(samples), status.ok() ? "" : client.Message(status));
                                    std::lock_guard lock(mutex_);
                                    --under_way_;
@@ -114,9 +118,8 @@ class Load {
                                  });
   }
 
-  static CallSample Sample(double latency_ms, const grpc::Status& status, const v1::EmbedResponse& response,
-                           double ended_s) {
-    return {latency_ms, response.timings(), response.tokens(), status.error_code(), ended_s};
+  static CallSample Sample(double latency_ms, const grpc::Status& status, const v1::EmbedResponse& response) {
+    return {latency_ms, response.timings(), response.tokens(), status.error_code()};
   }
 
   void Keep(std::vector<CallSample> samples, const std::string& error) {
@@ -131,7 +134,8 @@ class Load {
   std::vector<std::unique_ptr<Client>> clients_;
   Clock::time_point begin_, measured_, end_;  // constant after construction
   std::atomic<uint64_t> next_{0};
-  uint64_t turn_ = 0;  // of the open loop's thread
+  std::atomic<int> measuring_;  // callers of the closed loop whose calls may reach into the window
+  uint64_t turn_ = 0;           // of the open loop's thread
 
   std::mutex mutex_;
   std::condition_variable changed_;

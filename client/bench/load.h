@@ -30,11 +30,14 @@ struct CallSample {
   v1::Timings server;
   uint64_t tokens = 0;
   grpc::StatusCode code = grpc::StatusCode::OK;
-  double ended_s = 0;  // after the warm-up; closed loop only
+  // Of a closed loop: the part of the call's time that fell into the window, and whether it ended there. Callers are
+  // served in turn and end together, so that to count calls would be to measure where the window happened to end.
+  double share = 1;
+  bool ended = true;
 };
 
 struct LoadResult {
-  double seconds = 0;  // that the samples span
+  double seconds = 0;  // of the window, in the open loop that the samples span
   std::vector<CallSample> samples;
   std::string first_error;
 };

@@ -80,16 +80,19 @@ BenchReport MakeReport(const LoadSettings& settings, const LoadResult& result) {
                                                  Count(settings.texts_per_call, "text"), " a call");
   report.seconds = result.seconds;
   report.histogram = "latency of a call, ms";
-  double tokens = 0;
+  double tokens = 0, calls = 0;  // inside the window
   const char* const names[] = {"validate", "tokenise", "queue", "compute", "respond", "transport"};
   std::vector<std::vector<double>> stages(std::size(names));
+  const bool some_ended = std::ranges::any_of(result.samples, [](const CallSample& sample) { return sample.ended; });
   for (const CallSample& sample : result.samples) {
     if (sample.code != grpc::StatusCode::OK) {
       ++report.errors[CodeName(sample.code)];
       continue;
     }
+    calls += sample.share;
+    tokens += sample.share * static_cast<double>(sample.tokens);
+    if (!sample.ended && some_ended) continue;
     ++report.calls;
-    tokens += static_cast<double>(sample.tokens);
     report.samples_ms.push_back(sample.latency_ms);
     const v1::Timings& t = sample.server;
     const double values[] = {t.validate_ns() / 1e6, t.tokenise_ns() / 1e6,
@@ -99,7 +102,7 @@ BenchReport MakeReport(const LoadSettings& settings, const LoadResult& result) {
   }
   report.times.push_back({"latency", PercentilesOf(report.samples_ms), true});
   for (size_t i = 0; i < std::size(names); ++i) report.times.push_back({names[i], PercentilesOf(stages[i])});
-  const double seconds = std::max(result.seconds, 1e-9), calls_per_s = static_cast<double>(report.calls) / seconds;
+  const double seconds = std::max(result.seconds, 1e-9), calls_per_s = calls / seconds;
   report.rates = {{"calls_per_s", calls_per_s},
                   {"texts_per_s", calls_per_s * settings.texts_per_call},
                   {"tokens_per_s", tokens / seconds}};

@@ -212,6 +212,23 @@ TEST(BenchReport, PercentilesAndHistogram) {
   EXPECT_EQ(LatencyHistogram({1, 1, 10}, 2, 4, true), "    1.00 -     3.16  #### 2\n    3.16 -     10.0  ## 1\n");
 }
 
+// Rates are of the window's share of every call, times of the calls that ended in it.
+TEST(BenchReport, CountsTheShareOfACallInsideTheWindow) {
+  LoadResult result{.seconds = 2,
+                    .samples = {{.latency_ms = 2, .tokens = 10, .share = 0.25},
+                                {.latency_ms = 4, .tokens = 10},
+                                {.latency_ms = 6, .tokens = 20, .share = 0.75, .ended = false}}};
+  const BenchReport report = MakeReport({.texts_per_call = 3}, result);
+  EXPECT_EQ(report.calls, 2);
+  const std::vector<std::pair<std::string, double>> rates = {
+      {"calls_per_s", 1}, {"texts_per_s", 3}, {"tokens_per_s", 13.75}};
+  EXPECT_EQ(report.rates, rates);
+  EXPECT_EQ(report.samples_ms, (std::vector<double>{2, 4}));
+  // Where none ended there, of all.
+  for (CallSample& sample : result.samples) sample.ended = false;
+  EXPECT_EQ(MakeReport({.texts_per_call = 3}, result).calls, 3);
+}
+
 TEST(BenchReport, ComparesWithAnEarlierOne) {
   LoadResult result{.seconds = 1, .samples = {{.latency_ms = 2, .tokens = 10}, {.latency_ms = 4, .tokens = 10}}};
   const BenchReport before = MakeReport({}, result);
