@@ -3,18 +3,21 @@
 // TEXTS.json: a list of texts, or of lists of token ids. latency: one text at a time, of 8 to 512 tokens. MAPS: none,
 // sink (every tile is looked at). PRECISION: f32, bf16, int8. Prints one JSON object: tokens, seconds per run for the
 // engine, for tokenising, and for the bare loop of oneDNN's ukernels (of f32 where the engine's halves go through
-// kernels of its own); or the medians of the latencies in ms.
+// kernels of its own); or the medians of the latencies in ms. RUNS 0: runs until it is stopped, without the bare loop,
+// and prints a line as each batch ends: seconds of the monotonic clock, and its tokens (alternate.py).
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "core/base/aligned.h"
 #include "core/base/cpu.h"
 #include "core/engine/engine.h"
@@ -218,20 +221,31 @@ int Main(int argc, char** argv) {
     loops.emplace_back((*model)->config, BareData(*precision));
   }
   Look sink;
+  const auto run_batch = [&](int w, int b) {
+    std::vector<SequenceJob> jobs;
+    for (int i = batches[b].first; i < batches[b].second; ++i) {
+      jobs.push_back(
+          {.ids = ids[i], .sink = look ? &sink : nullptr, .embedding = embeddings.data() + size_t{1} * i * width});
+    }
+    engines[w]->Run(jobs, [] { return true; }).IgnoreError();
+  };
+  const auto tokens_of = [&](int b) {
+    int rows = 0;
+    for (int i = batches[b].first; i < batches[b].second; ++i) rows += static_cast<int>(ids[i].size());
+    return rows;
+  };
+  if (runs == 0) {
+    RunWorkers(workers, std::numeric_limits<int>::max(), [&](int w, int n) {
+      const int b = n % static_cast<int>(batches.size());
+      run_batch(w, b);
+      const double now = std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+      std::cout << absl::StrFormat("%.6f %d\n", now, tokens_of(b)) << std::flush;
+    });
+  }
   for (int run = 0; run <= runs; ++run) {
-    const double engine = RunWorkers(workers, static_cast<int>(batches.size()), [&](int w, int b) {
-      std::vector<SequenceJob> jobs;
-      for (int i = batches[b].first; i < batches[b].second; ++i) {
-        jobs.push_back(
-            {.ids = ids[i], .sink = look ? &sink : nullptr, .embedding = embeddings.data() + size_t{1} * i * width});
-      }
-      engines[w]->Run(jobs, [] { return true; }).IgnoreError();
-    });
-    const double bare = RunWorkers(workers, static_cast<int>(batches.size()), [&](int w, int b) {
-      int rows = 0;
-      for (int i = batches[b].first; i < batches[b].second; ++i) rows += static_cast<int>(ids[i].size());
-      loops[w].Run(rows);
-    });
+    const double engine = RunWorkers(workers, static_cast<int>(batches.size()), run_batch);
+    const double bare =
+        RunWorkers(workers, static_cast<int>(batches.size()), [&](int w, int b) { loops[w].Run(tokens_of(b)); });
     if (run == 0) continue;  // warm-up
     result["engine_seconds"].push_back(engine);
     result["ukernel_seconds"].push_back(bare);

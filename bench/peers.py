@@ -1,11 +1,15 @@
 """Other runtimes as functions f(input_ids [b, s], mask [b, s]) -> last hidden state, for the benchmarks. What each needs is imported when
-it is asked for; what is converted from the model's folder stays below the current folder."""
+it is asked for; what is converted from the model's folder stays below the current folder.
+usage: peers.py NAME|MODEL.onnx MODEL_FOLDER IDS.json BATCH
+runs one over lists of token ids, in batches sorted by length, until it is stopped, and writes a line a batch for alternate.read_log."""
+import itertools
 import json
 import os
 import shutil
 import struct
 import subprocess
 import sys
+import time
 from importlib import metadata
 
 import numpy as np
@@ -90,9 +94,10 @@ def ort(path, cores):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    dtype = np.int64 if "int64" in session.get_inputs()[0].type else np.int32
 
     def call(x, mask):
-        x, mask = x.astype(np.int32), mask.astype(np.int32)
+        x, mask = x.astype(dtype), mask.astype(dtype)
         return session.run(None, {"input_ids": x, "attention_mask": mask, "token_type_ids": np.zeros_like(x)})[0]
     return call
 
@@ -175,3 +180,19 @@ def versions():
         except metadata.PackageNotFoundError:
             pass
     return ", ".join(found)
+
+
+def main(name, model, ids_file, size):
+    ids = json.load(open(ids_file))
+    order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+    batches = [[ids[i] for i in order[b:b + int(size)]] for b in range(0, len(order), int(size))]
+    cores = len(os.sched_getaffinity(0))
+    call = ort(name, cores) if name.endswith(".onnx") else PEERS[name](model, cores)
+    # Long and short ones in turn, so that any part of a round is like the whole.
+    for batch in itertools.cycle(sorted(batches, key=lambda batch: hash((len(batch), sum(map(len, batch)), batch[0][1])))):
+        call(*pad(batch))
+        print(f"{time.monotonic():.6f} {sum(map(len, batch))}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
