@@ -73,7 +73,7 @@ class Server:
 
     def load(self, file, attention):
         """A process that keeps the server busy, 8 callers of 32 texts, until it is killed."""
-        return subprocess.Popen([BIN + "/attn", "--address", self.address, "bench", "--file", file, "-n", "32", "-c", "8", "--duration", "100000",
+        return subprocess.Popen([BIN + "/attn", "--address", self.address, "bench", "--file", file, "-n", "32", "-c", "8", "--duration", "86400",
                                  "--attention", attention, "-o", "json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def tokens(self):
