@@ -17,6 +17,8 @@ HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8")
 namespace {
 
 constexpr int kCacheLine = 64;
+// How far behind what one tile of rows multiplies the fetched weights lie, in bytes.
+constexpr int kAhead = 48 << 10;
 
 // The registers: 0 to 4 are these sums, 5 rows, 6 and 7 weights. Their numbers are parts of the instructions.
 // Sums of products of slices i and j, by i + j. Those of 2 are two: a register that is added to again at once waits.
@@ -108,9 +110,10 @@ void Multiply(const BlockRows& rows, const BlockWeights& weights, int columns, c
   const int64_t slice_bytes = int64_t{height} * kTileBytes;
   const int steps = weights.k / kTileBytes;
   const int64_t group_bytes = kBlockTiles * steps * kSliceStepBytes;
-  // The block behind this one, a part by each tile of rows.
-  Fetch fetch = {weights.first + scales.groups * group_bytes,
-                 weights.fetch ? static_cast<int>(kSliceStepBytes / kCacheLine) / tiles : 0};
+  // One tile of rows reads the weights from end to end; several pass over a group in turn, and fetch a part each of the
+  // next one.
+  const int64_t ahead = tiles == 1 ? kAhead : group_bytes;
+  Fetch fetch = {weights.first + ahead, weights.fetch ? static_cast<int>(kSliceStepBytes / kCacheLine) / tiles : 0};
   Sums sums;  // one, for L1 is full of the tiles' inputs
   Pending pending = {.rows = 0, .stride = stride, .weight_scales = scales.weight_scales};
   for (int g = 0; g < scales.groups; ++g) {
