@@ -17,9 +17,9 @@ namespace attnd {
 inline constexpr int64_t kSliceStepBytes = int64_t{kSlices} * kRegisterRows * kTileBytes;
 
 // c = the products of `rows`, in tiles as slices.h has them, rows.stride bytes a row, by `columns` tiles of a block of
-// weights: [groups][tiles of the block][weights.k inputs], weights.k a multiple of kTileBytes and all tiles there.
-// Sums of a group are exact in s32, but for the products of the two last slices, which are left out: 2^-32 of the
-// largest. They are rounded when they are made f32.
+// weights: [groups][tiles of the block][weights.k inputs], weights.k a multiple of kTileBytes and all tiles there. Of
+// up to 8 rows as many rows of kTileBytes behind them are read, too. Sums of a group are exact in s32, but for the
+// products of the two last slices, which are left out: 2^-32 of the largest. They are rounded when they are made f32.
 void MultiplySlices(TileRegisters& registers, const BlockRows& rows, const BlockWeights& weights, int columns,
                     const GroupScales& scales, float* c /* [rows, stride] */, int64_t stride);
 
