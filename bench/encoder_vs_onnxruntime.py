@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,6 +62,7 @@ class Server:
 
     def __exit__(self, *_):
         self.process.terminate()
+        self.process.send_signal(signal.SIGCONT)  # it may be stopped where a run ends early
         self.process.wait()
 
     def bench(self, file, texts_per_call, concurrency, duration, warm_up):

@@ -5,6 +5,7 @@ runs one over lists of token ids, in batches sorted by length, until it is stopp
 import itertools
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -188,8 +189,8 @@ def main(name, model, ids_file, size):
     batches = [[ids[i] for i in order[b:b + int(size)]] for b in range(0, len(order), int(size))]
     cores = len(os.sched_getaffinity(0))
     call = ort(name, cores) if name.endswith(".onnx") else PEERS[name](model, cores)
-    # Long and short ones in turn, so that any part of a round is like the whole.
-    for batch in itertools.cycle(sorted(batches, key=lambda batch: hash((len(batch), sum(map(len, batch)), batch[0][1])))):
+    random.Random(1).shuffle(batches)  # so that any part of a round is like the whole
+    for batch in itertools.cycle(batches):
         call(*pad(batch))
         print(f"{time.monotonic():.6f} {sum(map(len, batch))}", flush=True)
 

@@ -203,10 +203,7 @@ bool HasBlockKernel(UkernelData data, int columns, int k) {
   return false;
 }
 
-bool HasQuadKernel(int columns, int k) {
-  return GetCpuPath() == CpuPath::kAvx2 && !CpuHasVnni() && !MatmulIsForced() && columns == BlockKernelColumns() &&
-         k % kQuadKernelSteps == 0;
-}
+bool HasQuadKernel() { return GetCpuPath() == CpuPath::kAvx2 && !CpuHasVnni() && !MatmulIsForced(); }
 
 void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights, float* c,
                         int64_t stride) {

@@ -38,8 +38,8 @@ inline constexpr int kBlockKernelSteps = 4;
 
 inline constexpr int kQuadKernelSteps = 32;
 
-// Whether kU8S8 is to be multiplied by `quads`: AVX2 without VNNI, where that is 1.2 times as fast as by pairs.
-bool HasQuadKernel(int columns, int k);
+// Whether kU8S8 is to be multiplied by `quads`: AVX2 without VNNI (docs/performance.md).
+bool HasQuadKernel();
 
 // Whether this CPU multiplies kF16 and kF16S8: AVX512-FP16, and a compiler that has it.
 bool HasF16Kernel();

@@ -99,19 +99,20 @@ int64_t BlockBytes(UkernelData data, int64_t inputs, int columns) {
 }
 
 // What the inputs of a group are a multiple of.
-int GroupSteps(UkernelData data) {
+int GroupSteps(UkernelData data, bool quads) {
+  if (quads) return kQuadKernelSteps;
   if (HasTileKernel(data)) return kTileBytes / (data == UkernelData::kBf16 ? 2 : 1);
   return UkernelInterleave(data) * (data == UkernelData::kF16 ? kBlockKernelSteps : 1);
 }
 // Inputs of a group: groups are as few as may be, and alike.
-int GroupOf(UkernelData data, int inputs, int group_inputs) {
+int GroupOf(UkernelData data, bool quads, int inputs, int group_inputs) {
   if (data == UkernelData::kF16S8) return F16BytesGroup(inputs);
   const int most = data == UkernelData::kF16         ? kF16GroupInputs
                    : data == UkernelData::kU8S8      ? group_inputs
                    : data == UkernelData::kF32Slices ? kSliceGroupInputs
                                                      : inputs;
   const int groups = (inputs + most - 1) / most;
-  return RoundUp((inputs + groups - 1) / groups, GroupSteps(data));
+  return RoundUp((inputs + groups - 1) / groups, GroupSteps(data, quads));
 }
 
 constexpr float kLevels = 127;
@@ -151,7 +152,8 @@ UkernelData HalvesData() {
   return CpuHasFastBf16() ? UkernelData::kBf16 : HasF16Kernel() ? UkernelData::kF16 : UkernelData::kF32Bf16;
 }
 
-// Where a dot product has VNNI's speed 192 hold what its full range of weights allows.
+// 192 hold what VNNI's full range of weights allows, and give back what quads cost. Pairs are scaled apart from the
+// products, so that fewer groups are faster.
 int DefaultGroupInputs() { return GetCpuPath() == CpuPath::kAvx512 && !CpuHasVnni() ? 384 : 192; }
 
 PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int inputs, Precision precision,
@@ -161,9 +163,9 @@ PackedWeights::PackedWeights(absl::Span<const float> weight, int outputs, int in
       data_(DataOf(precision, weight, inputs, compact)),
       block_(BlockColumns()),
       blocks_((outputs + block_ - 1) / block_),
-      group_(GroupOf(data_, inputs, group_inputs)),
+      quads_(data_ == UkernelData::kU8S8 && !compact && HasQuadKernel()),
+      group_(GroupOf(data_, quads_, inputs, group_inputs)),
       groups_((inputs + group_ - 1) / group_),
-      quads_(data_ == UkernelData::kU8S8 && !compact && HasQuadKernel(block_, group_)),
       block_bytes_(BlockBytes(data_, int64_t{groups_} * group_, block_)),
       packed_(AllocateWeights(static_cast<size_t>(blocks_ * block_bytes_))) {
   switch (data_) {

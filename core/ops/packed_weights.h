@@ -84,8 +84,8 @@ class PackedWeights {
   const int outputs_, inputs_;
   const UkernelData data_;
   const int block_, blocks_;
-  const int group_, groups_;
   const bool quads_;
+  const int group_, groups_;
   const int64_t block_bytes_;
   std::shared_ptr<std::byte> packed_;  // [blocks][block_bytes]
   std::vector<float> scales_;          // [groups, outputs], and room for a block

@@ -31,10 +31,10 @@ double AsF16(float x, float largest) {
 }
 bool InF16(Precision precision) { return precision == Precision::kBf16 && !CpuHasFastBf16() && HasF16Kernel(); }
 
-// Groups of at most `most` inputs, but whole tiles, have ranges of their own: how many there are, and the inputs of
-// each.
+// Groups of at most `most` inputs, but whole tiles or steps of quads, have ranges of their own: how many there are, and
+// the inputs of each.
 std::pair<int, int> Groups(int inputs, int most) {
-  const int step = HasTileKernel(UkernelData::kU8S8) ? kTileBytes : 4;
+  const int step = HasTileKernel(UkernelData::kU8S8) ? kTileBytes : HasQuadKernel() ? kQuadKernelSteps : 4;
   const int groups = (inputs + most - 1) / most;
   const int group = RoundUp((inputs + groups - 1) / groups, step);
   return {(inputs + group - 1) / group, group};
@@ -96,7 +96,7 @@ std::vector<double> Weights(Precision precision, int most, const std::vector<flo
         largest = std::max(largest, std::abs(row[k - 1] + row[k]));
       }
     }
-    if (HasQuadKernel(BlockKernelColumns(), group)) largest = LargestQuad(row + begin, end - begin) * 127 / 126;
+    if (HasQuadKernel()) largest = LargestQuad(row + begin, end - begin) * 127 / 126;
     for (int k = begin; k < end; ++k) {
       values[n * inputs + k] = double{largest / 127} * std::nearbyint(row[k] * (127 / largest));
     }
@@ -199,7 +199,7 @@ TEST(LinearPrecisionSaturationTest, TheLargestProductsAreExact) {
   const Linear linear(w, {}, kOutputs, kInputs, Precision::kInt8);
   // A level of the weights is 1/127 (1/63 where neighbours share it, 1/31 where four do); saturated, the sum of two
   // full products loses half.
-  const double steps = HasQuadKernel(BlockKernelColumns(), kInputs) ? 60 : 120;
+  const double steps = HasQuadKernel() ? 60 : 120;
   for (const int rows : {1, 3}) {
     std::vector<float> x((rows + Linear::kPaddingRows) * kInputs, 2.0f), y((rows + Linear::kPaddingRows) * kOutputs);
     // In each group of inputs, however they are cut; the rest are at the top of the range.
