@@ -30,9 +30,10 @@ constexpr int kWidenedRows = 4 * kRowsMax;
 
 // By the kernel of as many rows: 1 to RowsOf the type.
 template <class Kernel, int... kRows>
-void RunRows(int rows, const Pass& pass, std::integer_sequence<int, kRows...>) {
-  static constexpr void (*kRun[])(const Pass&) = {&Kernel::template Run<kRows + 1>...};
-  kRun[rows - 1](pass);
+void RunRows(int rows, bool fetch, const Pass& pass, std::integer_sequence<int, kRows...>) {
+  static constexpr void (*kRun[][sizeof...(kRows)])(const Pass&) = {{&Kernel::template Run<kRows + 1, false>...},
+                                                                    {&Kernel::template Run<kRows + 1, true>...}};
+  kRun[fetch ? 1 : 0][rows - 1](pass);
 }
 
 // Of a block.
@@ -86,6 +87,7 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const Gr
   using Multiplied = typename Kernel::Multiplied;
   constexpr int kRows = RowsOf<Multiplied>();
   const int passes = hwy::DivCeil(rows.count, kRows);
+  const int pass_rows = rows.count / passes, longer_passes = rows.count % passes;  // which have a row more
   // A group's sums are scaled when it is complete.
   const int groups = scales == nullptr ? 1 : scales->groups;
   const int group_steps = weights.k / Type::kStep;
@@ -106,29 +108,32 @@ void MultiplyChunks(const BlockRows& rows, const BlockWeights& weights, const Gr
         multiplied = reinterpret_cast<const std::byte*>(wide);
       }
       // As many bytes as the chunk has, if there are passes for them.
-      const int fetch_stride = weights.fetch ? std::min(step_bytes, kCacheLine) : 0;
-      const int fetching = hwy::DivCeil(step_bytes, kCacheLine);  // passes
-      for (int p = 0, row = 0; p < passes; ++p) {
-        Pass pass = {
-            .a = rows.first + row * rows.stride + offset * Type::kStep * Type::kActivationBytes,
-            .row_stride = rows.stride,
-            .b = multiplied,
-            .steps = steps,
-            .fetch = p < fetching ? Fetch{b + kAhead + int64_t{p} * steps * fetch_stride, fetch_stride} : Fetch{b, 0},
-            .first = offset == 0,
-            .c = c + row * stride,
-            .stride = stride};
-        if (scales != nullptr) {
-          pass.row_scales = scales->row_scales + g * scales->row_stride + row;
-          pass.weight_scales = scales->weight_scales + g * scales->column_stride;
-          if (scales->row_offsets != nullptr) {
-            pass.row_offsets = scales->row_offsets + g * scales->row_stride + row;
-            pass.weight_sums = scales->weight_sums + g * scales->column_stride;
-          }
+      const int fetch_stride = std::min(step_bytes, kCacheLine);
+      const int fetching = weights.fetch ? hwy::DivCeil(step_bytes, kCacheLine) : 0;  // passes
+      Pass pass = {.a = rows.first + offset * Type::kStep * Type::kActivationBytes,
+                   .row_stride = rows.stride,
+                   .b = multiplied,
+                   .steps = steps,
+                   .fetch = {b + kAhead, fetch_stride},
+                   .first = offset == 0,
+                   .c = c,
+                   .stride = stride};
+      if (scales != nullptr) {
+        pass.row_scales = scales->row_scales + g * scales->row_stride;
+        pass.weight_scales = scales->weight_scales + g * scales->column_stride;
+        if (scales->row_offsets != nullptr) {
+          pass.row_offsets = scales->row_offsets + g * scales->row_stride;
+          pass.weight_sums = scales->weight_sums + g * scales->column_stride;
         }
-        const int count = rows.count / passes + (p < rows.count % passes ? 1 : 0);
-        RunRows<Kernel>(count, pass, std::make_integer_sequence<int, kRows>());
-        row += count;
+      }
+      for (int p = 0; p < passes; ++p) {
+        const int count = pass_rows + (p < longer_passes ? 1 : 0);
+        RunRows<Kernel>(count, p < fetching, pass, std::make_integer_sequence<int, kRows>());
+        pass.a += count * rows.stride;
+        pass.fetch.first += int64_t{steps} * fetch_stride;
+        pass.c += count * stride;
+        if (pass.row_scales != nullptr) pass.row_scales += count;
+        if (pass.row_offsets != nullptr) pass.row_offsets += count;
       }
     }
   }

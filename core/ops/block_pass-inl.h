@@ -37,7 +37,7 @@ constexpr int kUnrolled = kBlockKernelSteps;
 // the loads need, too: eight rows took 5 to 10 % longer with bursts.
 struct Fetch {
   const std::byte* first;
-  int stride;  // bytes from one step's line to that of the next; 0: always the same line
+  int stride;  // bytes from one step's line to that of the next
 };
 
 // Vector v of the columns of a step.
@@ -51,14 +51,16 @@ HWY_INLINE auto ColumnWeights(D d, const std::byte* step, int v) {
   }
 }
 
-// sums += kRows rows by kUnrolled steps of k.
-template <class Type, int kRows, class D, class V>
+// sums += kRows rows by kUnrolled steps of k. kFetches: few passes do, and the others have fewer instructions.
+template <class Type, int kRows, bool kFetches, class D, class V>
 HWY_INLINE void AddSteps(D d, const std::byte* a, int64_t row_stride, const std::byte* b, const Fetch& fetch,
                          V (&sums)[kRows][kVectors]) {
   const auto vector = static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
   HWY_UNROLL(4)
   for (int s = 0; s < kUnrolled; ++s, a += Type::kStep * Type::kActivationBytes, b += kVectors * vector) {
-    __builtin_prefetch(fetch.first + s * int64_t{fetch.stride}, /*rw=*/0, /*locality=*/2);
+    if constexpr (kFetches) {
+      __builtin_prefetch(fetch.first + s * int64_t{fetch.stride}, /*rw=*/0, /*locality=*/2);
+    }
     const auto first = ColumnWeights<Type>(d, b, 0);
     const auto second = ColumnWeights<Type>(d, b, 1);
     const auto last = ColumnWeights<Type>(d, b, kVectors - 1);
@@ -89,7 +91,7 @@ struct Pass {
   const float* weight_sums = nullptr;
 };
 
-template <class Type, int kRows, class D, class V>
+template <class Type, int kRows, bool kFetches, class D, class V>
 HWY_INLINE void AddChunk(D d, const Pass& pass, V (&sums)[kRows][kVectors]) {
   const std::byte* a = pass.a;
   const std::byte* b = pass.b;
@@ -99,7 +101,7 @@ HWY_INLINE void AddChunk(D d, const Pass& pass, V (&sums)[kRows][kVectors]) {
   constexpr int kRowStep = Type::kStep * Type::kActivationBytes;
   const int64_t weight_step = kVectors * static_cast<int64_t>(hn::Lanes(d)) * Type::kStep * Type::kWeightBytes;
   for (int s = 0; s < steps; s += kUnrolled, a += kUnrolled * kRowStep, b += kUnrolled * weight_step) {
-    AddSteps<Type, kRows>(d, a, row_stride, b, fetch, sums);
+    AddSteps<Type, kRows, kFetches>(d, a, row_stride, b, fetch, sums);
     fetch.first += kUnrolled * fetch.stride;
   }
   HWY_UNROLL(8)
@@ -112,7 +114,7 @@ HWY_INLINE void AddChunk(D d, const Pass& pass, V (&sums)[kRows][kVectors]) {
 template <class Type>
 struct ToFloats {
   using Multiplied = Type;
-  template <int kRows>
+  template <int kRows, bool kFetches>
   static void Run(const Pass& pass) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -125,7 +127,7 @@ struct ToFloats {
       HWY_UNROLL(4)
       for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MaskedLoad(add, d, c + r * stride + v * lanes);
     }
-    AddChunk<Type, kRows>(d, pass, sums);
+    AddChunk<Type, kRows, kFetches>(d, pass, sums);
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(4)
@@ -147,7 +149,7 @@ HWY_INLINE hn::Vec<D> AsFloats(D d, V sum) {
 template <class Type>
 struct ToScaled {
   using Multiplied = Type;
-  template <int kRows>
+  template <int kRows, bool kFetches>
   static void Run(const Pass& pass) {
     const hn::ScalableTag<float> d;
     const hn::ScalableTag<typename Type::Sum> d_sum;
@@ -158,7 +160,7 @@ struct ToScaled {
       HWY_UNROLL(4)
       for (int v = 0; v < kVectors; ++v) sums[r][v] = Type::Zero(d_sum);
     }
-    AddChunk<Type, kRows>(d_sum, pass, sums);
+    AddChunk<Type, kRows, kFetches>(d_sum, pass, sums);
     float* HWY_RESTRICT c = pass.c;
     const float* HWY_RESTRICT row_scales = pass.row_scales;
     const float* HWY_RESTRICT row_offsets = pass.row_offsets;
