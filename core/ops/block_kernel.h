@@ -15,7 +15,7 @@ namespace attnd {
 struct BlockRows {
   const std::byte* first;  // [count, k] of the type's activations
   int64_t stride;          // bytes from one row to the next
-  int count;               // 1 to UkernelTable::kMaxRows
+  int count;               // 1 or more
 };
 
 // A block as UkernelShape::data lays out B: [k / interleave, BlockKernelColumns(), interleave]; of kF32S8, for every
@@ -47,6 +47,9 @@ bool HasF16Kernel();
 // Whether such blocks are to be multiplied here: of f16 where there is that, of the others on Intel's CPUs, where it
 // is faster than by oneDNN (docs/performance.md).
 bool HasBlockKernel(UkernelData data, int columns, int k);
+
+// Whether weights are made f32, once for all rows of a call, before they are multiplied.
+constexpr bool WidensWeights(UkernelData data) { return data == UkernelData::kF32Bf16 || data == UkernelData::kF32S8; }
 
 // c = a B of f32 by f32, bf16 or s8 with scales, summed in the order of k.
 void MultiplyFloatBlock(UkernelData data, const BlockRows& rows, const BlockWeights& weights,

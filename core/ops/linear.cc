@@ -11,7 +11,8 @@
 namespace attnd {
 namespace {
 
-// Rows of x that stay in L2 while the column blocks pass by, and rows of one kernel call.
+// Rows of x that stay in L2 while the column blocks pass by, and rows of one kernel call: where weights are made wider
+// first, those of a panel.
 constexpr int kPanelRows = 128;
 constexpr int kTileRows = 64;
 static_assert(kTileRows <= UkernelTable::kMaxRows && kTileRows == kSlicedRows);
@@ -36,6 +37,7 @@ static_assert(kRowStripColumns <= kTileRows * kStripColumns);
 constexpr int kRowStripsPerLane = 2;
 // A strip that is scaled for the next layer is one group of its inputs, or of two halves; so wide at most.
 constexpr int kQuantizedColumns = 384;
+static_assert(kPanelRows * kStripColumns <= kTileRows * kQuantizedColumns);
 
 }  // namespace
 
@@ -55,7 +57,8 @@ Linear::Linear(absl::Span<const float> weight, absl::Span<const float> bias, int
       bias_(outputs, 0.0f),
       gate_in_strips_(bias.empty() && outputs % (2 * weights_.block()) == 0 && 2 * weights_.block() <= kStripColumns),
       tile_kernel_(HasTileKernel(weights_.data())),
-      block_kernel_(weights_.quads() || HasBlockKernel(weights_.data(), weights_.block(), weights_.group())) {
+      block_kernel_(weights_.quads() || HasBlockKernel(weights_.data(), weights_.block(), weights_.group())),
+      whole_panels_(block_kernel_ && WidensWeights(weights_.data()) && outputs % weights_.block() == 0) {
   std::copy(bias.begin(), bias.end(), bias_.begin());
   const bool sums_apart = weights_.data() == UkernelData::kU8S8;
   const UkernelShape shape{.n = weights_.block(),
@@ -161,8 +164,9 @@ void Linear::RunTiles(WorkTeam::Session& team, const Input& input, int parts, in
   // Enough tiles for every lane; no more, since each tile reads its panel of x anew.
   const int64_t wanted = team.lanes() * kTilesPerLane;
   const int groups = static_cast<int>(std::clamp<int64_t>((wanted + panels - 1) / panels, 1, strips));
+  const int tile_rows = whole_panels_ && stride == kStripColumns ? kPanelRows : kTileRows;
   team.ParallelFor(int64_t{panels} * groups, [&](int64_t tile, int) {
-    alignas(64) float product[kTileRows * kQuantizedColumns];  // [tile rows, stride]
+    alignas(64) float product[kTileRows * kQuantizedColumns];  // [tile_rows, stride]
     MultiplyScratch scratch;
     const int panel = static_cast<int>(tile / groups);
     const int group = static_cast<int>(tile % groups);
@@ -172,8 +176,8 @@ void Linear::RunTiles(WorkTeam::Session& team, const Input& input, int parts, in
       const int first_block = strip * strip_blocks, last_block = std::min(blocks, first_block + strip_blocks);
       const int column = first_block * weights_.block();
       const int columns = std::min(last_block * weights_.block(), outputs_ / parts) - column;
-      for (int row = panel * kPanelRows; row < row_end; row += kTileRows) {
-        const int count = std::min(kTileRows, row_end - row);
+      for (int row = panel * kPanelRows; row < row_end; row += tile_rows) {
+        const int count = std::min(tile_rows, row_end - row);
         for (int part = 0; part < parts; ++part) {
           Multiply(input, row, count, part * blocks + first_block, last_block - first_block, row == panel * kPanelRows,
                    scratch, product + part * columns, stride);

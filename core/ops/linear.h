@@ -112,6 +112,7 @@ class Linear {
   const bool gate_in_strips_;            // no bias, and each half fills blocks of columns
   const bool tile_kernel_;               // for more than one row, of slices for one, too
   const bool block_kernel_;              // likewise, else, of whole blocks unless no ukernel has the type
+  const bool whole_panels_;              // are multiplied by one call, which widens the weights once for all rows
   const UkernelTable* whole_ = nullptr;  // whole blocks of columns; null where no ukernel has the type
   const UkernelTable* last_ = nullptr;   // the last block, which may be narrower
 };
