@@ -78,9 +78,10 @@ int32_t Sampler::Sample(int64_t index, absl::Span<float> logits, absl::Span<cons
   for (const int32_t id : forbidden) logits[id] = kNever;
   const int32_t best_id = ArgMax(logits);
   const float best = logits[best_id];
-  if (options_.temperature == 0 || !std::isfinite(best)) return best_id;
-  candidates_.clear();
+  // A temperature whose inverse is no float would make scores NaN, and only the best can be picked there.
   const float inverse = 1 / options_.temperature;
+  if (!std::isfinite(inverse) || !std::isfinite(best)) return best_id;
+  candidates_.clear();
   // exp underflows beyond: such a token is never picked.
   constexpr float kGap = 104;
   for (size_t id = 0; id < logits.size(); ++id) {

@@ -79,7 +79,8 @@ class UkernelTable {
   mutable std::array<std::atomic<const Ukernel*>, kMaxRows + 1> kernels_{};  // owned
 };
 
-// The process-wide table of `shape`; lives for ever. Thread-safe.
+// The process-wide table of `shape`; lives for ever, so a caller bounds the shapes that requests can bring about.
+// Thread-safe.
 const UkernelTable* GetUkernelTable(const UkernelShape& shape);
 
 // What a tile runs through: "brgemm", or where there is none "matmul" (f32) or "loops" (the others).

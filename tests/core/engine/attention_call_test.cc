@@ -118,7 +118,9 @@ TEST_P(AttentionCallTest, MatchesTheDefinition) {
         WorkTeam team(capacity);
         WorkTeam::Session session(team);
         ASSERT_TRUE(RunAttentionCall(t.call, session, GoOn).ok());
-        EXPECT_LT(Error(t), 1e-5) << "causal " << causal << " scale " << scale << " lanes " << capacity;
+        // An entropy is a difference of numbers as large as the scores.
+        EXPECT_LT(Error(t), sizes.head_dim > 256 ? 3e-5 : 1e-5)
+            << "causal " << causal << " scale " << scale << " lanes " << capacity;
       }
       // The output alone is the same.
       const std::vector<float> output = t.output;
@@ -139,7 +141,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{{.batch = 2, .heads = 4, .key_heads = 2, .queries = 70, .keys = 33, .head_dim = 3}, 1},
                     Case{{.batch = 3, .heads = 6, .key_heads = 1, .queries = 3, .keys = 130, .head_dim = 32}, 6},
                     Case{{.batch = 1, .heads = 2, .key_heads = 2, .queries = 200, .keys = 1100, .head_dim = 64}, 0},
-                    Case{{.batch = 1, .heads = 1, .key_heads = 1, .queries = 130, .keys = 64, .head_dim = 17}, 1}));
+                    Case{{.batch = 1, .heads = 1, .key_heads = 1, .queries = 130, .keys = 64, .head_dim = 17}, 1},
+                    Case{{.batch = 1, .heads = 2, .key_heads = 1, .queries = 70, .keys = 70, .head_dim = 300}, 2}));
 
 TEST(AttentionCallSizes, QueriesBeforeTheFirstVisibleKeyGiveZeros) {
   Tensors t =

@@ -61,6 +61,14 @@ TEST(SamplerTest, TemperatureSharpensAndFlattens) {
   EXPECT_EQ(Shares({.temperature = 1e-30f}).size(), 1u);
 }
 
+TEST(SamplerTest, ATemperatureWithoutAnInverseIsZero) {
+  constexpr float kLeast = std::numeric_limits<float>::denorm_min();
+  EXPECT_THAT(Kept({.temperature = kLeast}), ElementsAre(0));
+  EXPECT_THAT(Kept({.temperature = 1e-39f, .top_k = 3, .top_p = 0.9f, .min_p = 0.1f, .typical_p = 0.9f}),
+              ElementsAre(0));
+  EXPECT_THAT(Kept({.temperature = std::numeric_limits<float>::min()}), ElementsAre(0));
+}
+
 TEST(SamplerTest, CutsKeepWhatTheySay) {
   EXPECT_THAT(Kept({.top_k = 2}), ElementsAre(0, 1));
   EXPECT_THAT(Kept({.top_k = 100}), ElementsAre(0, 1, 2, 3, 4));
