@@ -95,7 +95,7 @@ ScheduledWork* GenerationScheduler::Planned(const ScheduledSequence* sequence) {
 // Up to `most` rows more of a sequence, which may have some in the plan already. False: it was preempted.
 bool GenerationScheduler::Chunk(ScheduledSequence* sequence, int most, int& budget) {
   const int planned = Planned(sequence) == nullptr ? 0 : Planned(sequence)->count;
-  const int count = std::min({std::min(sequence->pending(), sequence->chunk_tokens) - planned, budget, most});
+  const int count = std::min({sequence->pending() - planned, budget, most, sequence->logits ? logit_rows_ : budget});
   if (count <= 0) return true;
   const int begin = sequence->pages.stored;
   if (!MakeRoom(sequence, begin + planned + count)) return false;
@@ -105,6 +105,7 @@ bool GenerationScheduler::Chunk(ScheduledSequence* sequence, int most, int& budg
     plan_.push_back({sequence, begin, count});
   }
   budget -= count;
+  if (sequence->logits) logit_rows_ -= count;
   return true;
 }
 
@@ -228,6 +229,7 @@ const std::vector<ScheduledWork>& GenerationScheduler::Plan() {
   plan_.clear();
   // Pages of the last step's drafts.
   for (ScheduledSequence* sequence : running_) cache_.Shrink(static_cast<int>(sequence->ids.size()), sequence->pages);
+  logit_rows_ = options_.logit_rows;
   int budget = options_.step_tokens;
   PlanDecoding(budget);
   const bool decodes = !plan_.empty();

@@ -17,8 +17,9 @@ struct SchedulerOptions {
   int max_sequences = 64;  // admitted at once: each costs a row of a step, and pages
   int step_tokens = 512;   // rows of a step: larger ones are no faster from some hundreds on
   int prompt_tokens_beside_decoding =
-      64;               // rows of prompts in a step that also decodes: what a token waits for at most
-  int draft_rows = 32;  // rows of drafts in a step at most: not tuned
+      64;                // rows of prompts in a step that also decodes: what a token waits for at most
+  int draft_rows = 32;   // rows of drafts in a step at most: not tuned
+  int logit_rows = 128;  // rows of prompts whose logits are all wanted, likewise: each is as wide as the vocabulary
   // Rows of prompts that a client gets in a step at least; where that is too little for all, they take turns. Fewer
   // rows would read the keys and values before them nearly as often as there are rows.
   int least_prompt_tokens = 32;
@@ -29,7 +30,7 @@ struct SchedulerOptions {
 struct ScheduledSequence {
   // Set before Add, constant after it but for `ids`, `drafts` and `paused`.
   std::vector<int32_t> ids;    // prompt, then answer
-  int chunk_tokens = 1 << 30;  // most rows of a step
+  bool logits = false;         // of every row of its prompt are wanted
   int drafts = 0;              // tokens that may follow `ids`, to be tried where it decodes; changed between steps
   void* owner = nullptr;       // the owner's, untouched here
   uint64_t client = 0;         // whose it is: clients are served fairly against each other
@@ -126,6 +127,7 @@ class GenerationScheduler {
   std::vector<ScheduledWork> plan_;
   absl::flat_hash_map<uint64_t, int> prompt_rows_;  // of this step, by client that has prompts
   absl::flat_hash_map<uint64_t, int64_t> served_;   // of those: the last step that read any of theirs
+  int logit_rows_ = 0;                              // left of this step
   int64_t steps_ = 0;                               // that had prompts
   int64_t admitted_ = 0;                            // the next number
   int64_t preemptions_ = 0, prefix_queries_ = 0, prefix_hits_ = 0;

@@ -17,9 +17,6 @@
 
 namespace attnd {
 
-// Rows of a step whose logits are all wanted: [rows, vocab] floats are not to take hundreds of megabytes.
-inline constexpr int kLogitRows = 64;
-
 // One generation on its way.
 struct Generator::Active {
   Active(GenerationRequest asked, std::shared_ptr<GenerationListener> to, const Tokenizer& tokenizer,
@@ -39,7 +36,7 @@ struct Generator::Active {
     if (request.prompt_attention.size() > 0) sequence.share_tokens = request.prompt_attention.begin;
     if (request.embedding == HiddenPooling::kMean) sequence.share_tokens = 0;
     if (request.prompt_logprobs) sequence.share_tokens = std::min(sequence.share_tokens, request.logprobs_from);
-    if (request.prompt_logprobs) sequence.chunk_tokens = kLogitRows;
+    sequence.logits = request.prompt_logprobs;
   }
   // Answers to the same prompt, which begin when this one has read it.
   std::vector<std::unique_ptr<Active>> followers;

@@ -35,15 +35,26 @@ TEST(GenerationSchedulerTest, LongPromptsComeInChunksBesideDecoding) {
 
 TEST(GenerationSchedulerTest, AlonePromptsTakeTheWholeStep) {
   KvCache cache(200);
-  GenerationScheduler scheduler({.step_tokens = 100, .prompt_tokens_beside_decoding = 10}, cache);
+  GenerationScheduler scheduler({.step_tokens = 100, .prompt_tokens_beside_decoding = 10, .logit_rows = 20}, cache);
   auto a = Sequence(150, 0), b = Sequence(30, 1000);
-  b->chunk_tokens = 20;
+  b->logits = true;
   scheduler.Add(a.get());
   scheduler.Add(b.get());
   EXPECT_EQ(Step(scheduler), 100);
   EXPECT_EQ(Step(scheduler), 50 + 20);
   EXPECT_EQ(Step(scheduler), 1 + 10);
   EXPECT_EQ(Step(scheduler), 2);
+}
+
+TEST(GenerationSchedulerTest, LogitsOfPromptsAreFewInAStep) {
+  KvCache cache(200);
+  GenerationScheduler scheduler({.step_tokens = 100, .logit_rows = 20}, cache);
+  auto a = Sequence(25, 0), b = Sequence(15, 1000), c = Sequence(60, 2000);
+  for (ScheduledSequence* s : {a.get(), b.get()}) s->logits = true;
+  for (ScheduledSequence* s : {a.get(), b.get(), c.get()}) scheduler.Add(s);
+  EXPECT_EQ(Step(scheduler), 20 + 60);
+  EXPECT_EQ(Step(scheduler), 1 + 5 + 15);
+  EXPECT_EQ(Step(scheduler), 3);
 }
 
 TEST(GenerationSchedulerTest, SharesStoredBeginnings) {
@@ -137,7 +148,7 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
         const int prompt = 1 + pick(std::min(most - 1, 200));
         Life life{Sequence(prompt, pick(2) * 500), static_cast<size_t>(prompt + 1 + pick(std::min(most - prompt, 60)))};
         if (pick(4) == 0) life.sequence->share_tokens = pick(40);
-        life.sequence->chunk_tokens = 1 + pick(80);
+        life.sequence->logits = pick(3) == 0;
         life.sequence->client = pick(clients);
         ASSERT_TRUE(scheduler.Check(static_cast<int>(life.end)).ok());
         scheduler.Add(life.sequence.get());
@@ -168,7 +179,7 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
         ASSERT_TRUE(pausing || !before || life.sequence->number < 0) << "seed " << seed << ": overtaken by its own";
         before |= life.sequence->number < 0;
       }
-      int rows = 0;
+      int rows = 0, logit_rows = 0;
       std::set<const ScheduledSequence*> planned;
       for (const ScheduledWork& work : plan) {
         ASSERT_TRUE(planned.insert(work.sequence).second);
@@ -176,11 +187,12 @@ TEST(GenerationSchedulerTest, EverythingFinishesAndPagesAddUp) {
         ASSERT_EQ(work.begin, work.sequence->pages.stored);
         ASSERT_GT(work.count, 0);
         ASSERT_FALSE(work.sequence->paused);
-        ASSERT_LE(work.count, work.sequence->chunk_tokens);
+        if (work.sequence->logits) logit_rows += work.count;
         ASSERT_LE(KvCache::PagesFor(work.begin + work.count), static_cast<int>(work.sequence->pages.table.size()));
         rows += work.count;
       }
       ASSERT_LE(rows, options.step_tokens);
+      ASSERT_LE(logit_rows, options.logit_rows);
       ASSERT_TRUE(pausing || scheduler.running() <= options.max_sequences);
       scheduler.Done();
       for (const ScheduledWork& work : plan) {
