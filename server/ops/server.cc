@@ -116,12 +116,13 @@ Server::Server(const Config& config)
       log_(config.log_json ? Log::Format::kJson : Log::Format::kText, config.log_level),
       team_(workers_count_, std::chrono::microseconds(config.linger_us)),
       batcher_(absl::Now, std::chrono::microseconds(config.linger_us)),
+      long_calls_(std::max(2, workers_count_ / 2)),
       attention_memory_(config_.limits.max_attention_memory_bytes),
       loader_(config_.queue, config_.generation, workers_count_, team_, generation_threads_, metrics_),
       models_(loader_.Operator()),
       repository_(config_.model_repository, config_.repository_precision, loader_, models_, metrics_, log_),
-      context_{config_.limits, config_.queue, models_,   repository_, batcher_,          attention_memory_,
-               metrics_,       log_,          refusals_, drain_,      config_.access_log} {
+      context_{config_.limits,    config_.queue, models_, repository_, batcher_, long_calls_,
+               attention_memory_, metrics_,      log_,    refusals_,   drain_,   config_.access_log} {
   metrics_.ShowModel({models_.attention()->name, "operator", "f32", std::string(CpuPathName())});
 }
 
@@ -198,6 +199,7 @@ void Server::Shutdown() {
     // answers of calls that have just finished are sent before.
     grpc_server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
   }
+  long_calls_.Stop();
   batcher_.Stop();
   for (std::thread& worker : workers_) worker.join();
   generation_threads_.StopAll();

@@ -59,6 +59,7 @@ class Server {
   WorkTeam team_;
   GenerationThreads generation_threads_;
   Batcher batcher_;
+  LongCalls long_calls_;
   MemoryBudget attention_memory_;
   const ModelLoader loader_;
   ModelRegistry models_;

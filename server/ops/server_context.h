@@ -7,6 +7,7 @@
 #include "server/ops/drain.h"
 #include "server/ops/limits.h"
 #include "server/ops/log.h"
+#include "server/ops/long_calls.h"
 #include "server/ops/memory_budget.h"
 #include "server/ops/metrics.h"
 #include "server/ops/model_registry.h"
@@ -23,6 +24,7 @@ struct ServerContext {
   const ModelRegistry& models;
   ModelRepository& repository;
   Batcher& batcher;
+  LongCalls& long_calls;
   MemoryBudget& attention_memory;  // Limits::max_attention_memory_bytes
   Metrics& metrics;
   Log& log;

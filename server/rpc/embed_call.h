@@ -15,6 +15,9 @@ class EmbedCall : public UnaryCall<v1::EmbedRequest, v1::EmbedResponse> {
 
  private:
   void Run() override {
+    Tokenising([this] { Start(); });
+  }
+  void Start() {
     const v1::EmbedRequest request = std::move(request_);  // the texts are not kept while their tokens wait
     job_.Start(request, [this](const absl::Status& status) {
       job_.NameModel(monitor_);

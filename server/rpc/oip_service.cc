@@ -23,12 +23,14 @@ class InferCall : public UnaryCall<inference::ModelInferRequest, inference::Mode
     if (!call.ok()) return Fail(call.status());
     infer_ = *std::move(call);
     monitor_.SetModel(infer_->model());
-    infer_->Start([this](const absl::Status& status) {
-      if (!status.ok()) return Fail(status);
-      infer_->Observe(monitor_);
-      SliceWriter writer;
-      infer_->Write(writer);
-      Respond(writer.Finish());
+    Tokenising([this] {
+      infer_->Start([this](const absl::Status& status) {
+        if (!status.ok()) return Fail(status);
+        infer_->Observe(monitor_);
+        SliceWriter writer;
+        infer_->Write(writer);
+        Respond(writer.Finish());
+      });
     });
   }
   void OnCancel() override {

@@ -99,6 +99,7 @@ void OrderedStream::RunItem(const std::shared_ptr<Item>& item, grpc::ByteBuffer&
   if (call_->deadline() != std::chrono::system_clock::time_point::max()) {
     origin.deadline = std::min(origin.deadline, absl::FromChrono(call_->deadline()));
   }
+  const bool is_long = request.Length() >= LongCalls::kLongBytes;
   auto job = MakeJob(&request, origin);
   request.Clear();
   StreamJob* const started = job.get();
@@ -110,14 +111,18 @@ void OrderedStream::RunItem(const std::shared_ptr<Item>& item, grpc::ByteBuffer&
   started->OnPart([stream = std::weak_ptr<OrderedStream>(shared_from_this())] {
     if (const auto alive = stream.lock()) alive->Advance();
   });
-  started->Start([stream = shared_from_this(), item](const absl::Status& status) {
-    {
-      absl::MutexLock lock(&stream->mutex_);
-      item->status = status;
-      item->done = true;
-    }
-    stream->Advance();
-  });
+  auto start = [started, stream = shared_from_this(), item] {
+    started->Start([stream, item](const absl::Status& status) {
+      {
+        absl::MutexLock lock(&stream->mutex_);
+        item->status = status;
+        item->done = true;
+      }
+      stream->Advance();
+    });
+  };
+  if (!is_long) return start();
+  context_.long_calls.Add(std::move(start));
 }
 
 void OrderedStream::OnWriteDone(bool ok) {

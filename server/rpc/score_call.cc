@@ -11,9 +11,11 @@
 namespace attnd {
 
 void ScoreCall::Run() {
-  absl::Status status = Prepare();
-  if (status.ok()) status = job_.Start(std::move(requests_), /*after_first=*/true);
-  if (!status.ok()) End(status);
+  Tokenising([this] {
+    absl::Status status = Prepare();
+    if (status.ok()) status = job_.Start(std::move(requests_), /*after_first=*/true);
+    if (!status.ok()) End(status);
+  });
 }
 
 absl::Status ScoreCall::Prepare() {

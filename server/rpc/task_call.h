@@ -62,8 +62,10 @@ class TaskCall : public UnaryCall<RequestType, ResponseType> {
 
  private:
   void Run() final {
-    if (absl::Status status = Prepare(); !status.ok()) return End(status);
-    job_.Start([this](const absl::Status& status) { End(status.ok() ? Collect() : status); });
+    this->Tokenising([this] {
+      if (absl::Status status = Prepare(); !status.ok()) return End(status);
+      job_.Start([this](const absl::Status& status) { End(status.ok() ? Collect() : status); });
+    });
   }
   void OnCancel() final { job_.Cancel(); }
 

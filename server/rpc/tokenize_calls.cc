@@ -9,6 +9,10 @@
 namespace attnd {
 
 void TokenizeCall::Run() {
+  Tokenising([this] { Answer(); });
+}
+
+void TokenizeCall::Answer() {
   if (const absl::Status status = Tokenize(); !status.ok()) return Fail(status);
   job_.EndRespond();
   FillTimings(job_.times(), job_.total(), *response_.mutable_timings());
@@ -37,6 +41,10 @@ absl::Status TokenizeCall::Tokenize() {
 }
 
 void DetokenizeCall::Run() {
+  Tokenising([this] { Answer(); });
+}
+
+void DetokenizeCall::Answer() {
   if (const absl::Status status = Detokenize(); !status.ok()) return Fail(status);
   job_.EndRespond();
   monitor_.SetModel(job_.served_model());

@@ -13,6 +13,7 @@ class TokenizeCall : public UnaryCall<v1::TokenizeRequest, v1::TokenizeResponse>
 
  private:
   void Run() override;
+  void Answer();
   absl::Status Tokenize();
 
   TextJob job_{context_, origin_};
@@ -25,6 +26,7 @@ class DetokenizeCall : public UnaryCall<v1::DetokenizeRequest, v1::DetokenizeRes
 
  private:
   void Run() override;
+  void Answer();
   absl::Status Detokenize();
 
   TextJob job_{context_, origin_};

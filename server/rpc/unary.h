@@ -24,8 +24,8 @@ inline CallOrigin OriginOf(const grpc::CallbackServerContext& call, const CallMo
   return {monitor.start(), DeadlineOf(asked, monitor.start(), default_deadline), ConnectionKey(call.peer())};
 }
 
-// A subclass implements Run and calls Respond or Fail exactly once, from any thread, and then touches nothing of the
-// call: gRPC may destroy it at any moment. `MakeCall` starts it.
+// A subclass implements Run, on a thread of gRPC, and calls Respond or Fail exactly once, from any thread, and then
+// touches nothing of the call: gRPC may destroy it at any moment. `MakeCall` starts it.
 template <typename RequestType, typename ResponseType>
 class UnaryCall : public grpc::ServerUnaryReactor {
  public:
@@ -44,6 +44,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
     monitor_.Received();
     if (context_.drain.started()) return Fail(absl::UnavailableError("the server is shutting down"));
     grpc::ByteBuffer copy(*bytes);  // shares the slices
+    long_ = copy.Length() >= LongCalls::kLongBytes;
     if (const absl::Status status = ParseMessage(&copy, request_); !status.ok()) return Fail(status);
     Run();
   }
@@ -51,6 +52,14 @@ class UnaryCall : public grpc::ServerUnaryReactor {
  protected:
   // May finish the call at once or later.
   virtual void Run() = 0;
+
+  // `work`, which tokenises the request: at once, or where that is long on a thread of its own. OnCancel may then come
+  // before it or meanwhile.
+  template <typename Work>
+  void Tokenising(Work work) {
+    if (!long_) return work();
+    context_.long_calls.Add(std::move(work));
+  }
 
   void Respond(const Response& response) { Respond(SerializeMessage(response)); }
   void Respond(grpc::ByteBuffer response) {
@@ -73,6 +82,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
  private:
   grpc::CallbackServerContext* const call_;
   grpc::ByteBuffer* const reply_;
+  bool long_ = false;
 };
 
 // Creates and starts a call; what a raw callback method returns.

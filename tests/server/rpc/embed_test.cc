@@ -129,6 +129,25 @@ TEST_F(EmbedTest, ManyTextsInOneCallAreAsOneByOne) {
   }
 }
 
+TEST_F(EmbedTest, ALongRequestIsAsShortOnes) {
+  v1::EmbedRequest request;
+  v1::EmbedResponse all, one;
+  request.set_truncate(v1::TRUNCATION_END);
+  for (int i = 0; i < 4; ++i) request.add_texts(absl::StrCat(i, " ", LongText(2000)));
+  ASSERT_GE(request.ByteSizeLong(), LongCalls::kLongBytes);
+  ASSERT_TRUE(Embed(request, all).ok());
+  request.clear_texts();
+  request.add_texts("3 " + LongText(100));  // cut to the same tokens
+  ASSERT_LT(request.ByteSizeLong(), LongCalls::kLongBytes);
+  ASSERT_TRUE(Embed(request, one).ok());
+  const std::vector<float> vectors = Floats(all.vectors());
+  ExpectNear({vectors.end() - 96, vectors.end()}, Floats(one.vectors()));
+  request.add_texts(Repeated("x", 200000));  // refused there, too
+  const grpc::Status status = Embed(request, one);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(absl::StrContains(status.error_message(), "texts[1]")) << status.error_message();
+}
+
 TEST_F(EmbedTest, TokensThereAndBack) {
   v1::TokenizeRequest request;
   for (size_t i = 0; i < golden_.size(); ++i) request.add_texts(golden_.Text(i));
