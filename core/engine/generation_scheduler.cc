@@ -2,18 +2,27 @@
 
 #include <algorithm>
 #include <cassert>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 
 namespace attnd {
+namespace {
 
-absl::Status GenerationScheduler::Check(int tokens) const {
+// For its tokens and, where it answers, the next one. Never more than Check was asked about.
+int WholePages(const ScheduledSequence& sequence) {
+  return KvCache::PagesFor(static_cast<int>(sequence.ids.size()) + (sequence.answers ? 1 : 0));
+}
+
+}  // namespace
+
+absl::Status GenerationScheduler::Check(int tokens, bool answers) const {
   if (KvCache::PagesFor(tokens) <= cache_.pages()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("max_tokens makes ", tokens,
-                                                 " tokens of prompt and answer, the cache has room for ",
-                                                 cache_.pages() * KvCache::kTokens));
+  const std::string has = answers ? absl::StrCat("max_tokens makes ", tokens, " tokens of prompt and answer")
+                                  : absl::StrCat("prompt has ", tokens, " tokens");
+  return absl::InvalidArgumentError(absl::StrCat(has, ", the cache has room for ", cache_.pages() * KvCache::kTokens));
 }
 
 void GenerationScheduler::Add(ScheduledSequence* sequence) {
@@ -157,8 +166,8 @@ void GenerationScheduler::PlanPrompts(int limit, int& budget) {
 int GenerationScheduler::PagesAwaited() const {
   int pages = 0;
   for (const ScheduledSequence* sequence : running_) {
-    const int whole = KvCache::PagesFor(static_cast<int>(sequence->ids.size()) + 1);
-    if (!sequence->paused) pages += std::max(1, whole - static_cast<int>(sequence->pages.table.size()));
+    const int missing = WholePages(*sequence) - static_cast<int>(sequence->pages.table.size());
+    if (!sequence->paused) pages += std::max(sequence->answers ? 1 : 0, missing);
   }
   return pages;
 }
@@ -168,8 +177,7 @@ bool GenerationScheduler::AdmitOne(ScheduledSequence* sequence) {
   const auto may_share = absl::MakeConstSpan(sequence->ids).subspan(0, static_cast<size_t>(sequence->share_tokens));
   const int shared = cache_.Share(may_share, sequence->pages);
   // The whole of it must fit now, and leave what others need for theirs: else one would soon be thrown out again.
-  const int needed =
-      KvCache::PagesFor(static_cast<int>(sequence->ids.size()) + 1) - static_cast<int>(sequence->pages.table.size());
+  const int needed = WholePages(*sequence) - static_cast<int>(sequence->pages.table.size());
   for (const int reserve = PagesAwaited(); needed + reserve > cache_.available();) {
     ScheduledSequence* paused = LastPaused();
     if (paused == nullptr) {

@@ -34,6 +34,7 @@ struct ScheduledSequence {
   int drafts = 0;              // tokens that may follow `ids`, to be tried where it decodes; changed between steps
   void* owner = nullptr;       // the owner's, untouched here
   uint64_t client = 0;         // whose it is: clients are served fairly against each other
+  bool answers = true;         // false: only read, so that it needs no room for a next token
   int share_tokens = 1 << 30;  // of their beginning, those that may be taken over where they are stored, not computed
   bool paused = false;         // nothing of it is computed; changed between steps
 
@@ -76,8 +77,9 @@ class GenerationScheduler {
   GenerationScheduler(const SchedulerOptions& options, KvCache& cache)
       : options_(options), cache_(cache), waiting_(options.quantum_tokens) {}
 
-  // kInvalidArgument when a sequence of `tokens` in all could never have enough pages.
-  absl::Status Check(int tokens) const;
+  // kInvalidArgument when a sequence of `tokens` in all could never have enough pages. `answers`: some of them are to
+  // be generated, as max_tokens says.
+  absl::Status Check(int tokens, bool answers = true) const;
 
   void Add(ScheduledSequence* sequence);
   // Finished or given up: its pages are free at once. Not between Plan and Done.

@@ -38,7 +38,7 @@ Generator::~Generator() {
 absl::Status Generator::Check(const GenerationRequest& request) const {
   if (absl::Status status = CheckGeneration(request, decoder_.config()); !status.ok()) return status;
   const int64_t tokens = static_cast<int64_t>(request.prompt.size()) + request.max_tokens;
-  return scheduler_.Check(static_cast<int>(std::min<int64_t>(context_, tokens)));
+  return scheduler_.Check(static_cast<int>(std::min<int64_t>(context_, tokens)), request.max_tokens > 0);
 }
 
 absl::Status Generator::Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener,

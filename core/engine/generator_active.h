@@ -32,6 +32,7 @@ struct Generator::Active {
         policy(lookup_tokens) {
     sequence.ids = request.prompt;
     sequence.owner = this;
+    sequence.answers = request.max_tokens > 0;
     // Rows that somebody looks at must be computed, not taken over.
     if (request.prompt_attention.size() > 0) sequence.share_tokens = request.prompt_attention.begin;
     if (request.embedding == HiddenPooling::kMean) sequence.share_tokens = 0;

@@ -95,6 +95,22 @@ TEST(GenerationSchedulerTest, WhatCanNeverFitIsRefused) {
   EXPECT_TRUE(scheduler.Check(64).ok());
   EXPECT_THAT(scheduler.Check(65).message(),
               testing::HasSubstr("65 tokens of prompt and answer, the cache has room for 64"));
+  EXPECT_EQ(scheduler.Check(65, /*answers=*/false).message(), "prompt has 65 tokens, the cache has room for 64");
+}
+
+TEST(GenerationSchedulerTest, WhatIsOnlyReadMayFillTheCache) {
+  KvCache cache(4);
+  GenerationScheduler scheduler({}, cache);
+  auto a = Sequence(64, 0), b = Sequence(10, 1000);
+  a->answers = false;
+  ASSERT_TRUE(scheduler.Check(64, a->answers).ok());
+  scheduler.Add(a.get());
+  scheduler.Add(b.get());
+  ASSERT_EQ(scheduler.Plan().size(), 1u);
+  scheduler.Done();
+  EXPECT_EQ(a->pages.stored, 64);
+  scheduler.Remove(a.get());
+  EXPECT_EQ(Step(scheduler), 10);
 }
 
 TEST(GenerationSchedulerTest, ThePausedGiveTheirPagesAndTheirPlace) {

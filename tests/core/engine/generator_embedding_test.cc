@@ -78,6 +78,20 @@ TEST_F(GeneratorEmbeddingTest, OnceOfAnAnswerThatGoesOn) {
   EXPECT_LT(golden::LargestDifference(answer->summary.embedding, Expected(1, PoolingOf(1))), 1e-3);
 }
 
+TEST_F(GeneratorEmbeddingTest, APromptMayFillTheCache) {
+  constexpr int kTokens = 2 * KvPages::kTokens;
+  Generator generator(*decoder_, *tokenizer_, team_,
+                      {.kv_bytes = 2 * KvPages::BytesPerPage(decoder_->kv_shape(KvType::kF32))});
+  GenerationRequest request{.prompt = std::vector<int32_t>(kTokens, 5), .max_tokens = 0, .prompt_logprobs = true};
+  const auto filling = SubmitTo(generator, request), next = SubmitTo(generator, request);
+  for (int i = 0; i < 10; ++i) generator.Step();
+  EXPECT_TRUE(filling->ended);
+  EXPECT_TRUE(next->ended);
+  EXPECT_EQ(filling->summary.prompt_logprobs.size(), kTokens - 1u);
+  request.prompt.push_back(5);
+  EXPECT_EQ(generator.Check(request).message(), "prompt has 33 tokens, the cache has room for 32");
+}
+
 TEST_F(GeneratorEmbeddingTest, NoneWhereNoneIsAskedFor) {
   Generator generator(*decoder_, *tokenizer_, team_, {}, &dense_);
   GenerationRequest request = Request(0);
