@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
+
 namespace attnd {
 namespace {
 
@@ -11,6 +13,17 @@ constexpr size_t kContextTokens = 6;
 // An unfinished character this long is none: its bytes are shown as they are.
 constexpr size_t kUnfinishedMax = 16;
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+
+bool IsInsideCharacter(char byte) { return (static_cast<uint8_t>(byte) & 0xc0) == 0x80; }
+
+// How much of `all` is in the text already: `before`, but for what it shows of a character that `all` has whole.
+size_t Shown(std::string_view before, std::string_view all) {
+  size_t shown = before.size();
+  const auto begun = [&] { return absl::EndsWith(before.substr(0, shown), kReplacement); };
+  while (!absl::StartsWith(all, before.substr(0, shown)) && begun()) shown -= kReplacement.size();
+  while (shown < all.size() && IsInsideCharacter(all[shown])) ++shown;  // whatever a decoder made of the two
+  return std::min(shown, all.size());
+}
 
 }  // namespace
 
@@ -36,7 +49,7 @@ bool StopMatcher::Add(std::string_view piece, std::string& out) {
   }
   size_t show = held_.size() - keep;
   // A stop string may begin inside a character only if the caller's does; what is shown never ends inside one.
-  while (show > 0 && show < held_.size() && (static_cast<uint8_t>(held_[show]) & 0xc0) == 0x80) --show;
+  while (show > 0 && show < held_.size() && IsInsideCharacter(held_[show])) --show;
   out.append(held_, 0, show);
   held_.erase(0, show);
   return false;
@@ -48,8 +61,9 @@ void StopMatcher::Finish(std::string& out) {
 }
 
 Detokenizer::Detokenizer(const Tokenizer& tokenizer, absl::Span<const int32_t> prompt) : tokenizer_(tokenizer) {
-  const size_t context = std::min(prompt.size(), kContextTokens);
-  ids_.assign(prompt.end() - static_cast<std::ptrdiff_t>(context), prompt.end());
+  for (const int32_t& id : prompt.last(std::min(prompt.size(), kContextTokens))) {
+    if (tokenizer.Decode({&id, 1}, /*skip_special_tokens=*/true).ok()) ids_.push_back(id);
+  }
   shown_ = ids_.size();
 }
 
@@ -59,10 +73,9 @@ absl::StatusOr<std::string> Detokenizer::Rest(bool final) {
   auto all = tokenizer_.Decode(ids_, /*skip_special_tokens=*/true);
   if (!all.ok()) return all;
   // A character whose bytes are not all there decodes to the replacement character.
-  const bool unfinished = all->size() >= kReplacement.size() &&
-                          std::string_view(*all).substr(all->size() - kReplacement.size()) == kReplacement;
+  const bool unfinished = absl::EndsWith(*all, kReplacement);
   if (unfinished && !final && ids_.size() - shown_ < kUnfinishedMax) return "";
-  std::string text = all->size() > before->size() ? all->substr(before->size()) : std::string();
+  std::string text = all->substr(Shown(*before, *all));
   const size_t context = std::min(ids_.size(), kContextTokens);
   ids_.erase(ids_.begin(), ids_.end() - static_cast<std::ptrdiff_t>(context));
   shown_ = ids_.size();
@@ -71,7 +84,9 @@ absl::StatusOr<std::string> Detokenizer::Rest(bool final) {
 
 absl::StatusOr<std::string> Detokenizer::Add(int32_t token) {
   ids_.push_back(token);
-  return Rest(/*final=*/false);
+  absl::StatusOr<std::string> text = Rest(/*final=*/false);
+  if (!text.ok()) ids_.pop_back();  // else none after it had a text
+  return text;
 }
 
 absl::StatusOr<std::string> Detokenizer::Finish() {

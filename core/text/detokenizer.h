@@ -33,10 +33,12 @@ class StopMatcher {
 // The text of a growing list of tokens. Used by one thread; the tokenizer must outlive it.
 class Detokenizer {
  public:
-  // `prompt` are the tokens before: spaces at a border depend on them. Special tokens are left out of the text.
+  // `prompt` are the tokens before: spaces at a border depend on them, and a character that begins in them is all the
+  // answer's. Special tokens are left out of the text, as are ids of the prompt that the tokenizer does not know.
   Detokenizer(const Tokenizer& tokenizer, absl::Span<const int32_t> prompt);
 
-  // The text that `token` adds; "" while it ends inside a character.
+  // The text that `token` adds; "" while it ends inside a character. kInvalidArgument: the tokenizer does not know the
+  // token, and it is as if it had not come.
   absl::StatusOr<std::string> Add(int32_t token);
   // What is left at the end: bytes that are no whole character show as U+FFFD.
   absl::StatusOr<std::string> Finish();

@@ -64,6 +64,56 @@ TEST_F(DetokenizerTest, BrokenCharactersShowInTheEnd) {
   EXPECT_TRUE(IsUtf8(shown));
 }
 
+TEST_F(DetokenizerTest, CharactersThatBeginInThePromptAreWhole) {
+  const std::vector<int32_t> ids = tokenizer->Encode("a🙂b", {})->ids;
+  ASSERT_GT(ids.size(), 4u);
+  for (size_t prompt = 2; prompt + 2 < ids.size(); ++prompt) {
+    Detokenizer detokenizer(*tokenizer, absl::MakeConstSpan(ids).subspan(0, prompt));
+    std::string all;
+    for (size_t i = prompt; i < ids.size(); ++i) all += detokenizer.Add(ids[i]).value();
+    EXPECT_EQ(all, "🙂b") << prompt;
+  }
+}
+
+// One replacement character for each byte, where a byte-level decoder has one for all.
+TEST(DetokenizerByteFallbackTest, CharactersThatBeginInThePromptAreWhole) {
+  const auto tokenizer = Tokenizer::Parse(
+      R"({"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+          "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+          "model": {"type": "BPE", "byte_fallback": true, "merges": [],
+                    "vocab": {"a": 0, "<0xF0>": 1, "<0x9F>": 2, "<0x99>": 3, "<0x82>": 4}}})",
+      "x");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const std::vector<int32_t> ids = {0, 1, 2, 3, 4, 0};
+  for (size_t prompt = 1; prompt < 5; ++prompt) {
+    Detokenizer detokenizer(**tokenizer, absl::MakeConstSpan(ids).subspan(0, prompt));
+    std::string all;
+    for (size_t i = prompt; i < ids.size(); ++i) all += detokenizer.Add(ids[i]).value();
+    EXPECT_EQ(all, "🙂a") << prompt;
+  }
+  // What never becomes a character was shown, and is not shown again.
+  Detokenizer broken(**tokenizer, {});
+  std::string all;
+  for (int i = 0; i < 16; ++i) all += broken.Add(1).value();
+  EXPECT_EQ(all.size(), 16 * 3u);
+  for (const int32_t id : {0, 1, 2, 3, 4, 0}) all += broken.Add(id).value();
+  EXPECT_EQ(all.substr(16 * 3), "a🙂a");
+}
+
+TEST_F(DetokenizerTest, IdsOfNoTokenAreNoText) {
+  const int32_t none = tokenizer->vocabulary_size();
+  const std::vector<int32_t> ids = tokenizer->Encode("The 🙂 sat", {})->ids, prompt = {ids[0], none};
+  Detokenizer detokenizer(*tokenizer, prompt);
+  std::string all = tokenizer->Decode({&ids[0], 1}, true).value();
+  for (const int32_t id : std::vector<int32_t>(ids.begin() + 1, ids.end())) {
+    EXPECT_FALSE(detokenizer.Add(none).ok());
+    all += detokenizer.Add(id).value();
+  }
+  EXPECT_FALSE(detokenizer.Add(none).ok());
+  EXPECT_EQ(detokenizer.Finish().value(), "");
+  EXPECT_EQ(all, "The 🙂 sat");
+}
+
 TEST_F(DetokenizerTest, SpecialTokensAreNoText) {
   Detokenizer detokenizer(*tokenizer, {});
   EXPECT_EQ(detokenizer.Add(tokenizer->TokenId("<|im_end|>")).value(), "");
