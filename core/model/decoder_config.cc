@@ -226,6 +226,10 @@ absl::Status FinishDecoderConfig(const std::string& source, DecoderConfig& c) {
   if (c.heads % c.key_heads != 0) {
     return fault(absl::StrCat(c.key_heads, " key heads do not divide ", c.heads, " heads"));
   }
+  if (c.qkv_interleaved && c.key_heads != c.heads) {  // the joined tensor is parted by heads
+    return fault(absl::StrCat("num_key_value_heads is ", c.key_heads, ", ", c.model_type,
+                              " has one for each of num_attention_heads ", c.heads));
+  }
   if (c.head_dim < 1 || int64_t{c.head_dim} * c.heads > kDecoderHiddenMax) {
     return fault(absl::StrCat(c.heads, " heads of ", c.head_dim, " are not possible"));
   }
