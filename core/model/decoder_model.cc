@@ -88,11 +88,6 @@ absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Load(const std::stri
   model->decoder = *std::move(parts->decoder);
   model->embedding = std::move(parts->embedding);
   model->dense = std::move(parts->dense);
-  if (model->tokenizer->vocabulary_size() > model->config().vocab_size) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": the tokenizer gives ids up to ",
-                                                   model->tokenizer->vocabulary_size() - 1,
-                                                   ", the model's vocabulary has ", model->config().vocab_size));
-  }
   if (model->embedding.lower_case) {
     if (absl::Status status = CheckLowerCase(path, *model->tokenizer); !status.ok()) return status;
   }

@@ -30,8 +30,9 @@ struct DecoderModel {
   int64_t weight_bytes() const { return decoder->weight_bytes() + dense.bytes(); }
 
   // Loads a .gguf file, or a Hugging Face folder (config.json, model.safetensors or its parts, tokenizer.json, ...),
-  // the linear layers packed in `precision`. modules.json and its kin say how the folder embeds. Errors name the file
-  // and the fault.
+  // the linear layers packed in `precision`. modules.json and its kin say how the folder embeds. The tokenizer may have
+  // ids that the weights have no row for, as Gemma 3's has: CheckGeneration refuses the prompts that hold one. Errors
+  // name the file and the fault.
   static absl::StatusOr<std::unique_ptr<DecoderModel>> Load(const std::string& path,
                                                             Precision precision = Precision::kF32);
 };
