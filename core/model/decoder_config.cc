@@ -17,6 +17,8 @@ namespace {
 // Where decoders go beyond the bounds of encoders. Products of two of these, times 8 bytes, fit into 63 bits.
 constexpr int kDecoderHiddenMax = 1 << 16;
 constexpr int kDecoderIntermediateMax = 1 << 20;
+// Cosines and sines of a table of RoPE: 512 MiB, a million positions of heads of 128. No tensor confirms the positions.
+constexpr int64_t kRopeTableMax = int64_t{1} << 27;
 
 struct Family {
   const char* model_type;
@@ -237,6 +239,11 @@ absl::Status FinishDecoderConfig(const std::string& source, DecoderConfig& c) {
   if (c.attention_scale <= 0) c.attention_scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
   if (!c.learned_positions && (c.rope.rotary_dim < 2 || c.rope.rotary_dim % 2 != 0 || c.rope.rotary_dim > c.head_dim)) {
     return fault(absl::StrCat("RoPE over ", c.rope.rotary_dim, " of ", c.head_dim, " elements is not possible"));
+  }
+  const int rotary = std::max(c.rope.rotary_dim, c.has_local_rope ? c.local_rope.rotary_dim : 0);
+  if (!c.learned_positions && int64_t{c.max_tokens} * rotary > kRopeTableMax) {
+    return fault(absl::StrCat("max_position_embeddings (GGUF: context_length) is ", c.max_tokens, ", times RoPE over ",
+                              rotary, " above ", kRopeTableMax));
   }
   for (const int32_t id : c.eos_ids) {
     if (id >= c.vocab_size)

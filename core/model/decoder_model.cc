@@ -1,6 +1,7 @@
 #include "core/model/decoder_model.h"
 
-#include <thread>
+#include <future>
+#include <new>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -25,12 +26,13 @@ struct Parts {
   DenseModules dense;
 };
 
-// The tokenizer is made while the weights are read and packed: both take a while.
+// The tokenizer is made while the weights are read and packed: both take a while. What either throws comes out when
+// both have ended.
 template <typename Text, typename Weights>
 void LoadBoth(const Text& text, const Weights& weights) {
-  std::thread loading(text);
+  std::future<void> loading = std::async(std::launch::async, text);
   weights();
-  loading.join();
+  loading.get();
 }
 
 absl::StatusOr<Parts> LoadGguf(const std::string& path, Precision precision) {
@@ -72,9 +74,7 @@ absl::StatusOr<Parts> LoadFolder(const std::string& path, Precision precision) {
   return parts;
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Load(const std::string& path, Precision precision) {
+absl::StatusOr<std::unique_ptr<DecoderModel>> LoadDecoderModel(const std::string& path, Precision precision) {
   absl::StatusOr<Parts> parts = absl::EndsWith(path, ".gguf") ? LoadGguf(path, precision) : LoadFolder(path, precision);
   if (!parts.ok()) return parts.status();
   for (const absl::Status& status :
@@ -92,6 +92,16 @@ absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Load(const std::stri
     if (absl::Status status = CheckLowerCase(path, *model->tokenizer); !status.ok()) return status;
   }
   return model;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Load(const std::string& path, Precision precision) {
+  try {
+    return LoadDecoderModel(path, precision);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(path, ": there is not enough memory for the model"));
+  }
 }
 
 bool IsDecoderPath(const std::string& path) {

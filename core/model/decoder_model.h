@@ -32,7 +32,7 @@ struct DecoderModel {
   // Loads a .gguf file, or a Hugging Face folder (config.json, model.safetensors or its parts, tokenizer.json, ...),
   // the linear layers packed in `precision`. modules.json and its kin say how the folder embeds. The tokenizer may have
   // ids that the weights have no row for, as Gemma 3's has: CheckGeneration refuses the prompts that hold one. Errors
-  // name the file and the fault.
+  // name the file and the fault; kResourceExhausted: there is not enough memory.
   static absl::StatusOr<std::unique_ptr<DecoderModel>> Load(const std::string& path,
                                                             Precision precision = Precision::kF32);
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -202,13 +203,17 @@ absl::StatusOr<DecoderWeights> Reader::Read() {
   WorkTeam team(AvailableCpus());
   WorkTeam::Session session(team);
   session.ParallelFor(c.layers + 1, [&](int64_t task, int) {
-    Reader part(config_, source_, gguf_ ? CheckpointNames::kGguf : CheckpointNames::kHuggingFace, precision_);
-    if (task == 0) {
-      weights.head.emplace(part.ReadHead(weights.embedding));
-    } else {
-      layers[task - 1].emplace(part.ReadLayer(static_cast<int>(task) - 1));
+    try {
+      Reader part(config_, source_, gguf_ ? CheckpointNames::kGguf : CheckpointNames::kHuggingFace, precision_);
+      if (task == 0) {
+        weights.head.emplace(part.ReadHead(weights.embedding));
+      } else {
+        layers[task - 1].emplace(part.ReadLayer(static_cast<int>(task) - 1));
+      }
+      faults[task] = part.status_;
+    } catch (const std::bad_alloc&) {  // on a thread that nobody could catch it from
+      faults[task] = absl::ResourceExhaustedError(absl::StrCat(source_.name(), ": there is not enough memory for it"));
     }
-    faults[task] = part.status_;
   });
   std::rotate(faults.begin(), faults.begin() + 1, faults.end());  // the first fault as one reads the model
   for (const absl::Status& fault : faults) status_.Update(fault);

@@ -1,6 +1,7 @@
 #include "core/model/model.h"
 
-#include <thread>
+#include <future>
+#include <new>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -43,9 +44,7 @@ absl::Status Check(const Model& model) {
   return config.lower_case ? CheckLowerCase(model.folder, *model.tokenizer) : absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, Precision precision) {
+absl::StatusOr<std::unique_ptr<Model>> LoadEncoderModel(const std::string& folder, Precision precision) {
   auto config = LoadModelConfig(folder);
   if (!config.ok()) return config.status();
   config->precision = precision;
@@ -54,11 +53,12 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, Pr
 
   // The tokenizer parses its JSON while the weights are read and packed: two thirds of the way to ready.
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = nullptr;
-  std::thread loading([&] { tokenizer = Tokenizer::Load(absl::StrCat(folder, "/tokenizer.json")); });
+  std::future<void> loading =
+      std::async(std::launch::async, [&] { tokenizer = Tokenizer::Load(absl::StrCat(folder, "/tokenizer.json")); });
   auto encoder = MakeEncoder(*config, **file);
   absl::StatusOr<std::unique_ptr<Head>> head = nullptr;
   if (encoder.ok()) head = MakeHead(*config, **file);
-  loading.join();
+  loading.get();
   if (!encoder.ok()) return encoder.status();
   if (!head.ok()) return head.status();
   if (!tokenizer.ok()) return tokenizer.status();
@@ -81,6 +81,16 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, Pr
     model->mask_token_id = *mask;
   }
   return model;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& folder, Precision precision) {
+  try {
+    return LoadEncoderModel(folder, precision);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(folder, ": there is not enough memory for the model"));
+  }
 }
 
 }  // namespace attnd

@@ -27,7 +27,7 @@ struct Model {
   int64_t weight_bytes = 0;    // bytes of packed weights in memory
 
   // Loads `folder` (config.json, model.safetensors, tokenizer.json, ...), the layers' weights packed in `precision`.
-  // Errors name the file and the fault.
+  // Errors name the file and the fault; kResourceExhausted: there is not enough memory.
   static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& folder, Precision precision = Precision::kF32);
 };
 

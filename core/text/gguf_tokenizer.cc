@@ -16,6 +16,9 @@ using Json = nlohmann::json;
 
 constexpr size_t kVocabularyMax = 1 << 22;
 constexpr size_t kTokenBytesMax = 1024;  // finding its merges takes the square of that
+// Known vocabularies have half a million, of ten bytes. Half a megabyte of tokens can have as many, of half a kilobyte.
+constexpr size_t kMergesMax = 1 << 21;
+constexpr size_t kMergeBytesMax = size_t{64} << 20;
 enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6 };
 
 // Regular expressions of pre-tokenizers (tiktoken's cl100k and its kin).
@@ -136,10 +139,19 @@ absl::StatusOr<Ids> IdsOf(const GgufVocabulary& v) {
   return ids;
 }
 
+// Of JSON and of the tokenizer made of it, each many times the bytes.
+absl::Status CheckMerges(size_t merges, size_t bytes) {
+  if (merges <= kMergesMax && bytes <= kMergeBytesMax) return absl::OkStatus();
+  return Fault(absl::StrCat("tokenizer.ggml has more than ", merges > kMergesMax ? kMergesMax : kMergeBytesMax,
+                            merges > kMergesMax ? " merges of tokens" : " bytes in the merges of its tokens"));
+}
+
 absl::StatusOr<Json> BytePairMerges(const GgufVocabulary& v, const Ids& ids) {
   Json merges = Json::array();
+  size_t bytes = 0;
   for (size_t i = 0; i < v.merges.size(); ++i) {
     const std::string& merge = v.merges[i];
+    if (absl::Status status = CheckMerges(v.merges.size(), bytes += merge.size()); !status.ok()) return status;
     // A space inside a token is written as another character, so that the first one after the first byte parts the two.
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos || space + 1 == merge.size()) {
@@ -155,12 +167,13 @@ absl::StatusOr<Json> BytePairMerges(const GgufVocabulary& v, const Ids& ids) {
 }
 
 // SentencePiece joins the two neighbours whose union has the best score: the same as merges in the order of scores.
-Json ScoredMerges(const GgufVocabulary& v, const Ids& ids) {
+absl::StatusOr<Json> ScoredMerges(const GgufVocabulary& v, const Ids& ids) {
   struct Merge {
     double score;
     int32_t left, right;
   };
   std::vector<Merge> merges;
+  size_t bytes = 0;
   for (size_t id = 0; id < v.tokens.size(); ++id) {
     if (TypeOf(v, id) != kNormal) continue;
     const std::string_view token = v.tokens[id];
@@ -169,6 +182,7 @@ Json ScoredMerges(const GgufVocabulary& v, const Ids& ids) {
       const auto left = ids.find(token.substr(0, cut)), right = ids.find(token.substr(cut));
       if (left == ids.end() || right == ids.end()) continue;
       merges.push_back({v.scores[id], left->second, right->second});
+      if (absl::Status status = CheckMerges(merges.size(), bytes += token.size()); !status.ok()) return status;
     }
   }
   std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.score > b.score; });
@@ -215,6 +229,8 @@ absl::StatusOr<Json> SentencePieceTokenizer(const GgufVocabulary& v) {
   for (size_t id = 0; id < v.tokens.size() && unknown.is_null(); ++id) {
     if (TypeOf(v, id) == kUnknown) unknown = v.tokens[id];
   }
+  absl::StatusOr<Json> merges = ScoredMerges(v, *ids);
+  if (!merges.ok()) return merges.status();
   Json normalizers = Json::array();
   if (v.add_space_prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", "▁"}});
   normalizers.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}});
@@ -231,7 +247,7 @@ absl::StatusOr<Json> SentencePieceTokenizer(const GgufVocabulary& v) {
                 {"fuse_unk", true},
                 {"byte_fallback", true},
                 {"vocab", VocabularyJson(v)},
-                {"merges", ScoredMerges(v, *ids)}}}};
+                {"merges", *std::move(merges)}}}};
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // What DecoderModel::Load makes of folders that are not as they should be.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -8,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/cpu.h"
 #include "core/engine/generation.h"
 #include "core/model/decoder_model.h"
 #include "tests/golden/golden.h"
@@ -48,6 +51,28 @@ TEST_F(DecoderLoadTest, TokensBeyondTheVocabularyAreRefusedWhereAPromptHasOne) {
   };
   EXPECT_TRUE(check("The cat").ok()) << check("The cat");
   EXPECT_THAT(check("The<image_soft_token> cat").message(), HasSubstr("prompt has id 800 at token "));
+}
+
+// A table of RoPE that the memory is too small for, while the tokenizer is being made on another thread.
+TEST_F(DecoderLoadTest, TooLittleMemoryIsAnError) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers map terabytes";
+#endif
+  constexpr int64_t kTable = int64_t{256} << 20;  // cosines alone
+  Change("config.json", [](nlohmann::json& json) { json["max_position_embeddings"] = kTable / sizeof(float) / 8; });
+  const int64_t spare = kTable * 3 / 4 - AvailableCpus() * (int64_t{8} << 20);
+  ASSERT_GT(spare, 0) << "stacks of threads take too much";
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = static_cast<rlim_t>(pages * getpagesize() + kTable * 3 / 4);
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &low), 0);
+  const absl::Status status = DecoderModel::Load(folder_.path()).status();
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(status.message(), folder_.path().string() + ": there is not enough memory for the model");
 }
 
 }  // namespace

@@ -45,5 +45,15 @@ TEST_F(DecoderConfigTest, JoinedHeadsAreOfAllThree) {
               HasSubstr("config.json: num_key_value_heads is 2, gpt_neox has one for each of num_attention_heads 4"));
 }
 
+TEST_F(DecoderConfigTest, TablesOfRopeAreBounded) {
+  const int most = (1 << 27) / 16;
+  EXPECT_TRUE(Load("llama", {{"max_position_embeddings", most}}).ok());
+  EXPECT_THAT(FaultOf("llama", {{"max_position_embeddings", most + 1}}),
+              HasSubstr("config.json: max_position_embeddings (GGUF: context_length) is 8388609, times RoPE over 16 "
+                        "above 134217728"));
+  EXPECT_TRUE(Load("gpt_neox", {{"max_position_embeddings", 2 * most}, {"rotary_pct", 0.5}}).ok());
+  EXPECT_FALSE(Load("gemma3_text", {{"max_position_embeddings", most + 1}}).ok());
+}
+
 }  // namespace
 }  // namespace attnd

@@ -107,5 +107,20 @@ TEST(GgufTokenizerTest, FaultsAreNamed) {
   EXPECT_THAT(message(4, [](Kind& k) { k.vocabulary.scores = {}; }), HasSubstr("scores has 0 entries"));
 }
 
+// Every way to cut a token into two others is a merge: few tokens have many, and long ones.
+TEST(GgufTokenizerTest, MergesAreBounded) {
+  std::vector<std::string> tokens;
+  for (size_t size = 1; size <= 700; ++size) tokens.emplace_back(size, 'a');
+  std::vector<double> scores(tokens.size(), 1.0);
+  GgufVocabulary scored{.model = "llama", .tokens = tokens, .scores = scores};
+  EXPECT_THAT(GgufTokenizerJson(scored).status().message(), HasSubstr("more than 67108864 bytes in the merges"));
+  scored.tokens = scored.tokens.subspan(0, 300);
+  scored.scores = scored.scores.subspan(0, 300);
+  EXPECT_TRUE(GgufTokenizerJson(scored).ok());
+  const std::vector<std::string> merges((size_t{1} << 21) + 1, "a a");
+  const GgufVocabulary listed{.model = "gpt2", .pre = "gpt-2", .tokens = tokens, .merges = merges};
+  EXPECT_THAT(GgufTokenizerJson(listed).status().message(), HasSubstr("more than 2097152 merges of tokens"));
+}
+
 }  // namespace
 }  // namespace attnd
