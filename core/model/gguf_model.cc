@@ -1,5 +1,6 @@
 #include "core/model/gguf_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -48,7 +49,7 @@ absl::Status ReadScaling(const GgufMetadata& metadata, const std::string& at, De
     scaling.kind = RopeScalingKind::kLinear;
   } else if (type == "yarn") {
     scaling.kind = RopeScalingKind::kYarn;
-  } else if (type != "longrope") {  // longrope's factors are tensors
+  } else if (type != "longrope") {  // its factors are tensors: LoadGgufConfig. Phi-3's files have them without a type
     return metadata.Fault(at + "rope.scaling.type", "is none of none, linear, yarn, longrope");
   }
   return absl::OkStatus();
@@ -153,8 +154,11 @@ absl::StatusOr<DecoderConfig> LoadGgufConfig(const GgufFile& file) {
       config->rope.scaling.factors.push_back(factor);
     }
     config->rope.scaling.kind = RopeScalingKind::kFactors;
-    if (config->rope.scaling.factor <= 1) config->rope.scaling.attention_factor = 1;
     break;
+  }
+  // As of a folder: the short factors are those of the context before.
+  if (file.Contains("rope_factors_long.weight")) {
+    config->max_tokens = std::min(config->max_tokens, static_cast<int>(config->rope.scaling.original_positions));
   }
   return config;
 }

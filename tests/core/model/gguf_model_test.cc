@@ -94,6 +94,36 @@ TEST(GgufConfigTest, FaultsAreNamed) {
   EXPECT_THAT(with_tokens(4, 4), HasSubstr("RoPE over 1 of 1 elements"));
 }
 
+// As the converter writes Phi-3's long contexts: no type, no factor, two tensors.
+TEST(GgufConfigTest, LongFactorsAreOfTheShortContextAndScaleAttention) {
+  const auto load = [](bool with_long, float attention_factor) {
+    const std::string bytes = golden::ToGguf("phi3", [&](golden::GgufBuilder& b) {
+      const int pairs = LoadDecoderConfig(golden::Folder("phi3"))->rope.rotary_dim / 2;
+      b.AddInt("phi3.rope.scaling.original_context_length", 64);
+      if (attention_factor > 0) b.AddFloat("phi3.rope.scaling.attn_factor", attention_factor);
+      if (with_long) b.AddTensor("rope_factors_long.weight", {pairs}, std::vector<float>(pairs, 8.0f));
+      b.AddTensor("rope_factors_short.weight", {pairs}, std::vector<float>(pairs, 1.5f));
+    });
+    return LoadGgufConfig(**Parse(bytes)).value();
+  };
+  const DecoderConfig config = load(true, 1.19f);
+  EXPECT_EQ(config.rope.scaling.kind, RopeScalingKind::kFactors);
+  EXPECT_EQ(config.rope.scaling.factors.front(), 1.5);
+  EXPECT_FLOAT_EQ(static_cast<float>(config.rope.scaling.attention_factor), 1.19f);
+  EXPECT_EQ(config.max_tokens, 64);
+  EXPECT_EQ(load(false, 0).max_tokens, LoadDecoderConfig(golden::Folder("phi3"))->max_tokens);
+  // 1, as cosines of angle 0 are.
+  const auto first = [](const DecoderConfig& c) {
+    std::vector<float> head(c.rope.rotary_dim, 1.0f);
+    const int32_t position = 0;
+    RopeTable(c.rope, 1).Rotate(RopeLayout::kHalves, &position, 1, 1, c.rope.rotary_dim, c.rope.rotary_dim,
+                                head.data());
+    return head.front();
+  };
+  EXPECT_FLOAT_EQ(first(config), 1.19f);
+  EXPECT_FLOAT_EQ(first(load(true, 0)), 1.0f);
+}
+
 TEST(GgufConfigTest, PoolingTypes) {
   const auto load = [](int pooling) -> absl::StatusOr<EmbeddingConfig> {
     const std::string bytes = Small([&](auto& b) {
