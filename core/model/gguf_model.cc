@@ -127,6 +127,11 @@ absl::StatusOr<DecoderConfig> GgufDecoderConfig(const GgufMetadata& metadata) {
     c.local_rope = {.rotary_dim = c.rope.rotary_dim};
     status.Update(Store(metadata.Number(at + "rope.freq_base_swa", 1, 1e12, 10000), c.local_rope.theta));
     c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
+    // No key says query_pre_attn_scalar, and of 27B it is not head_dim: llama.cpp knows that model by its layers, too.
+    constexpr int kLayersOf27B = 62;
+    if (c.layers == kLayersOf27B) {
+      c.attention_scale = 1.0f / std::sqrt(static_cast<float>(c.hidden_size / c.heads));
+    }
   }
   status.Update(Store(metadata.Int("tokenizer.ggml.bos_token_id", 0, kVocabularyMax, -1), c.bos_id));
   for (const char* key : {"eos", "eot", "eom"}) {

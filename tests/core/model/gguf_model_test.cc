@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,12 @@ std::string Small(const std::function<void(golden::GgufBuilder&)>& add) {
   return builder.Build();
 }
 
+void AddOneToken(golden::GgufBuilder& builder) {
+  using golden::GgufBuilder;
+  builder.Add("tokenizer.ggml.tokens", 9,
+              GgufBuilder::Raw(uint32_t{8}) + GgufBuilder::Raw(uint64_t{1}) + GgufBuilder::Text("a"));
+}
+
 TEST(GgufConfigTest, FaultsAreNamed) {
   const auto message = [](const std::function<void(golden::GgufBuilder&)>& add) {
     const std::string bytes = Small(add);
@@ -79,9 +86,7 @@ TEST(GgufConfigTest, FaultsAreNamed) {
   const auto with_tokens = [&](uint32_t heads, uint32_t key_heads) {
     return message([&](auto& b) {
       complete(b, heads, key_heads);
-      b.Add("tokenizer.ggml.tokens", 9,
-            golden::GgufBuilder::Raw(uint32_t{8}) + golden::GgufBuilder::Raw(uint64_t{1}) +
-                golden::GgufBuilder::Text("a"));
+      AddOneToken(b);
     });
   };
   EXPECT_EQ(with_tokens(2, 2), "");
@@ -122,6 +127,24 @@ TEST(GgufConfigTest, LongFactorsAreOfTheShortContextAndScaleAttention) {
   };
   EXPECT_FLOAT_EQ(first(config), 1.19f);
   EXPECT_FLOAT_EQ(first(load(true, 0)), 1.0f);
+}
+
+TEST(GgufConfigTest, ScoresOfGemma3AreScaledByHeads) {
+  const auto scale = [](uint32_t layers, uint32_t hidden, uint32_t heads, uint32_t head_dim) {
+    const std::string bytes = Small([&](auto& b) {
+      b.AddText("general.architecture", "gemma3");
+      b.AddInt("gemma3.block_count", layers);
+      b.AddInt("gemma3.context_length", 128);
+      b.AddInt("gemma3.embedding_length", hidden);
+      b.AddInt("gemma3.feed_forward_length", 64);
+      b.AddInt("gemma3.attention.head_count", heads);
+      b.AddInt("gemma3.attention.key_length", head_dim);
+      AddOneToken(b);
+    });
+    return LoadGgufConfig(**Parse(bytes)).value().attention_scale;
+  };
+  EXPECT_FLOAT_EQ(scale(62, 5376, 32, 128), 1 / std::sqrt(168.0f));  // 27B
+  EXPECT_FLOAT_EQ(scale(48, 3840, 16, 256), 1 / std::sqrt(256.0f));  // 12B
 }
 
 TEST(GgufConfigTest, PoolingTypes) {
