@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -61,6 +62,26 @@ TEST(ChatTemplateTest, FaultsNameTheLineAndNoneOfTheMessages) {
     EXPECT_THAT(Fault(source), ::testing::Not(HasSubstr("SECRET")));
   }
   EXPECT_THAT(Fault("{{ messages[0].content }}", {{"user", "\xff"}}), HasSubstr("not valid UTF-8"));
+}
+
+TEST(ChatTemplateTest, TheTimeIsLocal) {
+  const auto render = [](const std::string& source) { return Parse(source)->Render({}, false).value(); };
+  const auto now = [] {
+    const std::time_t time = std::time(nullptr);
+    std::tm local{};
+    localtime_r(&time, &local);
+    char text[64];
+    return std::string(text, std::strftime(text, sizeof(text), "%d %b %Y, %H:%M", &local));
+  };
+  const std::string before = now();
+  const std::string text =
+      render("{% if strftime_now is defined %}{{ strftime_now('%d %b %Y, %H:%M') }}{% else %}26 Jul 2024{% endif %}");
+  EXPECT_TRUE(text == before || text == now()) << text;
+  EXPECT_EQ(render("<{{ strftime_now('') }}>"), "<>");
+  EXPECT_EQ(render("{{ strftime_now('żó%%') }}"), "żó%");
+  EXPECT_THAT(Fault("{{ strftime_now('%9999d') }}"), HasSubstr("the chat template failed at its line 1"));
+  EXPECT_THAT(Fault("{{ strftime_now('a\\x00b') }}"), HasSubstr("the chat template failed"));
+  EXPECT_THAT(Fault("{{ strftime_now() }}"), HasSubstr("the chat template failed"));
 }
 
 TEST(ChatTemplateTest, HostileTemplatesEnd) {

@@ -1,7 +1,7 @@
 //! Chat templates: the Jinja templates of models, rendered by the `minijinja` crate as transformers renders them.
 
-use crate::buffers::{set_error, AttndString};
-use crate::{guarded, text};
+use crate::buffers::AttndString;
+use crate::{guarded_crate, text};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
@@ -53,6 +53,27 @@ fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
 }
 
+/// The local time as Python's datetime.now().strftime writes it; templates put the day into their system prompt.
+fn strftime_now(format: String) -> Result<Value, Error> {
+    const BYTES_MAX: usize = 1024;
+    let bad = || Error::new(ErrorKind::InvalidOperation, "strftime_now: not a format of at most 1024 bytes of text");
+    // One character more, so that no text is told from no room.
+    let format = std::ffi::CString::new(format + ".").map_err(|_| bad())?;
+    let mut text = vec![0u8; BYTES_MAX + 2];
+    // SAFETY: all pointers are to what is above, the format ends in NUL, and no more than text.len() bytes are written.
+    let size = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut local: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&now, &mut local).is_null() {
+            return Err(bad());
+        }
+        libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &local)
+    };
+    text.truncate(size);
+    text.pop().ok_or_else(bad)?;
+    Ok(Value::from(String::from_utf8(text).map_err(|_| bad())?))
+}
+
 /// Marks an error that the template itself raised: its words are the template author's.
 #[derive(Debug)]
 struct Raised;
@@ -84,6 +105,7 @@ fn environment(source: String) -> Result<Environment<'static>, String> {
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_filter("tojson", to_json);
     environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
     environment.add_template_owned(NAME, source).map_err(|e| {
         let line = e.line().map_or(String::new(), |line| format!("line {line}: "));
         format!("the chat template is not valid: {line}{}", e.detail().unwrap_or("syntax error"))
@@ -100,7 +122,7 @@ pub unsafe extern "C" fn attnd_chat_template_load(
     out: *mut *mut AttndChatTemplate,
     error: *mut AttndString,
 ) -> i32 {
-    guarded(error, || {
+    guarded_crate("minijinja", error, || {
         let source = text(source, size, "the chat template")?;
         let environment = environment(source.to_string())?;
         *out = Box::into_raw(Box::new(AttndChatTemplate { environment }));
@@ -127,16 +149,12 @@ pub unsafe extern "C" fn attnd_chat_template_render(
     out: *mut AttndString,
     error: *mut AttndString,
 ) -> i32 {
-    let code = guarded(error, || {
+    guarded_crate("minijinja", error, || {
         let context: serde_json::Value = serde_json::from_str(text(context, size, "the conversation")?)
             .map_err(|_| "the conversation is not JSON".to_string())?;
         let template = (*template).environment.get_template(NAME).map_err(|e| describe(&e))?;
         let rendered = template.render(Value::from(minijinja::value::Serde(&context))).map_err(|e| describe(&e))?;
         *out = AttndString::new(rendered);
         Ok(())
-    });
-    if code == crate::INTERNAL {
-        set_error(error, "the minijinja crate failed on this conversation".to_string());
-    }
-    code
+    })
 }

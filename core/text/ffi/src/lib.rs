@@ -37,6 +37,11 @@ impl AttndTokenizer {
 /// Runs `body`, turning its error into INVALID and a panic into INTERNAL. A panic's own message may hold parts of the
 /// text that was encoded, so it is dropped.
 unsafe fn guarded(error: *mut AttndString, body: impl FnOnce() -> Result<(), String>) -> i32 {
+    guarded_crate("tokenizers", error, body)
+}
+
+/// The same; `name` is the crate that a panic is laid to. `error` is written once: what it holds is the caller's to free.
+unsafe fn guarded_crate(name: &str, error: *mut AttndString, body: impl FnOnce() -> Result<(), String>) -> i32 {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => OK,
         Ok(Err(message)) => {
@@ -44,7 +49,7 @@ unsafe fn guarded(error: *mut AttndString, body: impl FnOnce() -> Result<(), Str
             INVALID
         }
         Err(_) => {
-            set_error(error, "the tokenizers crate failed on this input".to_string());
+            set_error(error, format!("the {name} crate failed on this input"));
             INTERNAL
         }
     }
