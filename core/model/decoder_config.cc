@@ -85,9 +85,11 @@ absl::Status RefuseUnsupported(const JsonObject& file) {
     if (!value.ok()) return value.status();
     if (*value) return absl::UnimplementedError(absl::StrCat(file.name(), ": ", key, " is not supported"));
   }
-  absl::StatusOr<bool> causal = file.Bool("is_causal", true);
-  if (!causal.ok()) return causal.status();
-  if (!*causal) return absl::UnimplementedError(absl::StrCat(file.name(), ": is_causal false is not supported"));
+  for (const char* key : {"is_causal", "scale_attn_weights"}) {
+    absl::StatusOr<bool> value = file.Bool(key, true);
+    if (!value.ok()) return value.status();
+    if (!*value) return absl::UnimplementedError(absl::StrCat(file.name(), ": ", key, " false is not supported"));
+  }
   for (const char* key :
        {"attn_logit_softcapping", "final_logit_softcapping", "num_local_experts", "quantization_config"}) {
     if (file.Has(key)) return absl::UnimplementedError(absl::StrCat(file.name(), ": ", key, " is not supported"));
@@ -138,9 +140,10 @@ absl::Status ReadWindows(const JsonObject& file, DecoderConfig& c) {
   c.windows.assign(c.layers, 0);
   int window = 0, pattern = 0, first = 0;
   bool used = true;
+  const bool qwen = c.model_type == "qwen2" || c.model_type == "qwen3";
   absl::Status status = Store(file.Int("sliding_window", 1, kContextMax, 0), window);
-  status.Update(Store(file.Bool("use_sliding_window", c.model_type != "qwen2" && c.model_type != "qwen3"), used));
-  status.Update(Store(file.Int("max_window_layers", 0, kLayersMax, 0), first));
+  status.Update(Store(file.Bool("use_sliding_window", !qwen), used));
+  status.Update(Store(file.Int("max_window_layers", 0, kLayersMax, qwen ? 28 : 0), first));
   status.Update(
       Store(file.Int("sliding_window_pattern", 1, kLayersMax, c.model_type == "gemma3_text" ? 6 : 0), pattern));
   if (!status.ok() || window == 0 || !used) return status;

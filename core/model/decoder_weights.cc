@@ -88,6 +88,13 @@ class Reader {
     return norm;
   }
 
+  // What was put together has a bias for all of its rows, or for none: else one would be of other rows than its own.
+  void CheckBias(const Matrix& together, int rows, int layer, const char* parts) {
+    if (!status_.ok() || together.bias.empty() || together.bias.size() == static_cast<size_t>(rows)) return;
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat(source_.name(), ": layer ", layer, " has a bias for some of ", parts, " only"));
+  }
+
   Matrix ReadQueryKeyValue(int layer);
   Matrix ReadUp(int layer);
   DecoderLayer ReadLayer(int layer);
@@ -134,11 +141,7 @@ Matrix Reader::ReadQueryKeyValue(int layer) {
   Matrix all = ReadMatrix(names_.query, layer, queries, hidden);
   Append(ReadMatrix(names_.key, layer, keys, hidden), all);
   Append(ReadMatrix(names_.value, layer, keys, hidden), all);
-  const int rows = queries + 2 * keys;
-  if (status_.ok() && !all.bias.empty() && all.bias.size() != static_cast<size_t>(rows)) {
-    status_ = absl::InvalidArgumentError(
-        absl::StrCat(source_.name(), ": layer ", layer, " has a bias for some of query, key and value only"));
-  }
+  CheckBias(all, queries + 2 * keys, layer, "query, key and value");
   return all;
 }
 
@@ -149,6 +152,7 @@ Matrix Reader::ReadUp(int layer) {
     return ReadMatrix(names_.gate_up, layer, 2 * wide, hidden);
   Matrix both = ReadMatrix(names_.gate, layer, wide, hidden);
   Append(ReadMatrix(names_.up, layer, wide, hidden), both);
+  CheckBias(both, 2 * wide, layer, "gate and up");
   return both;
 }
 

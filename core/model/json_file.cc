@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kFileBytesMax = size_t{4} << 20;
 constexpr int kDepthMax = 64;
 constexpr size_t kShownMax = 64;
-constexpr size_t kListMax = 64;
+constexpr size_t kListMax = 1024;  // layer_types has one a layer
 constexpr size_t kStringMax = 256;
 
 }  // namespace

@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
     Keys, ConfigKeyTest,
     ::testing::Values(
         KeyFault{"model_type", "null", "is missing"}, KeyFault{"model_type", "7", "must be a string, is 7"},
-        KeyFault{"architectures", "\"BertModel\"", "must be a list of at most 64 strings"},
+        KeyFault{"architectures", "\"BertModel\"", "must be a list of at most 1024 strings"},
         KeyFault{"architectures", "[1]", "must hold strings of at most 256 bytes, holds 1"},
         KeyFault{"hidden_size", "null", "is missing"},
         KeyFault{"hidden_size", "0", "must be an integer from 1 to 16384, is 0"},

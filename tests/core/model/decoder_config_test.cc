@@ -55,5 +55,38 @@ TEST_F(DecoderConfigTest, TablesOfRopeAreBounded) {
   EXPECT_FALSE(Load("gemma3_text", {{"max_position_embeddings", most + 1}}).ok());
 }
 
+TEST_F(DecoderConfigTest, ScoresThatAreNotScaledAreRefused) {
+  Json gpt2 = {{"model_type", "gpt2"}, {"n_embd", 64},      {"n_layer", 2},
+               {"n_head", 4},          {"vocab_size", 100}, {"n_positions", 512}};
+  EXPECT_TRUE(Load(gpt2).ok()) << Load(gpt2).status();
+  gpt2["scale_attn_weights"] = true;
+  EXPECT_TRUE(Load(gpt2).ok());
+  gpt2["scale_attn_weights"] = false;
+  EXPECT_EQ(Load(gpt2).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(Load(gpt2).status().message(), HasSubstr("config.json: scale_attn_weights false is not supported"));
+}
+
+TEST_F(DecoderConfigTest, WindowsBeginAfterTheFirstLayers) {
+  const auto windows = [&](Json more) {
+    more.update({{"sliding_window", 100}, {"use_sliding_window", true}, {"num_hidden_layers", 30}});
+    return Load("qwen2", more).value().windows;
+  };
+  std::vector<int> expected(30, 0);
+  expected[28] = expected[29] = 100;
+  EXPECT_EQ(windows({}), expected);  // transformers' default is 28
+  expected[27] = 100;
+  EXPECT_EQ(windows({{"max_window_layers", 27}}), expected);
+  EXPECT_EQ(Load("mistral", {{"sliding_window", 100}}).value().windows, std::vector<int>(2, 100));
+}
+
+TEST_F(DecoderConfigTest, LayerTypesOfManyLayers) {
+  const int layers = 80;
+  const auto config = Load("llama", {{"sliding_window", 100},
+                                     {"num_hidden_layers", layers},
+                                     {"layer_types", std::vector<std::string>(layers, "sliding_attention")}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->windows, std::vector<int>(layers, 100));
+}
+
 }  // namespace
 }  // namespace attnd

@@ -190,5 +190,16 @@ TEST(GgufConfigTest, MissingTensorsAreNamed) {
               HasSubstr("tensor 'token_embd.weight' has shape [800, 96], expected [800, 192]"));
 }
 
+TEST(GgufConfigTest, BiasesOfSomePartsAreRefused) {
+  const auto fault = [](const char* name, int64_t rows) {
+    const std::string bytes = golden::ToGguf(
+        "llama", [&](golden::GgufBuilder& b) { b.AddTensor(name, {rows}, std::vector<float>(rows, 1.0f)); });
+    const auto file = Parse(bytes).value();
+    return std::string(Decoder::Make(LoadGgufConfig(*file).value(), *file, CheckpointNames::kGguf).status().message());
+  };
+  EXPECT_EQ(fault("blk.1.ffn_up.bias", 224), "x.gguf: layer 1 has a bias for some of gate and up only");
+  EXPECT_EQ(fault("blk.0.attn_k.bias", 48), "x.gguf: layer 0 has a bias for some of query, key and value only");
+}
+
 }  // namespace
 }  // namespace attnd
