@@ -31,12 +31,10 @@ struct Axis {
 // Where a message says the fault is.
 struct Place {
   absl::string_view field;
-  int item;  // from 1; 0: a list of numbers without items
+  int item;  // from 1
 };
 
-std::string Prefix(const Place& place) {
-  return place.item == 0 ? absl::StrCat(place.field, ": ") : absl::StrCat(place.field, ": item ", place.item, ": ");
-}
+std::string Prefix(const Place& place) { return absl::StrCat(place.field, ": item ", place.item, ": "); }
 
 absl::StatusOr<int> ResolveNumber(int64_t number, const Axis& axis, const Place& place) {
   const int64_t resolved = number < 0 ? number + axis.count : number;
@@ -145,16 +143,6 @@ absl::StatusOr<std::vector<bool>> ParseList(absl::string_view text, const Axis& 
   return selected;
 }
 
-absl::StatusOr<std::vector<bool>> ListFlags(absl::Span<const int32_t> list, const Axis& axis, absl::string_view field) {
-  std::vector<bool> selected(axis.count, list.empty());
-  for (const int32_t number : list) {
-    const absl::StatusOr<int> resolved = ResolveNumber(number, axis, {field, 0});
-    if (!resolved.ok()) return resolved.status();
-    selected[*resolved] = true;
-  }
-  return selected;
-}
-
 std::vector<int32_t> CrossIndex(const std::vector<bool>& layers, const std::vector<bool>& heads) {
   std::vector<int32_t> index(layers.size() * heads.size(), -1);
   for (size_t layer = 0; layer < layers.size(); ++layer) {
@@ -205,15 +193,6 @@ absl::StatusOr<HeadSelection> HeadSelection::ParseCross(absl::string_view layers
   const auto layer_flags = ParseList(layers_text, {"layer", layers}, "layers");
   if (!layer_flags.ok()) return layer_flags.status();
   const auto head_flags = ParseList(heads_text, {"head", heads}, "heads");
-  if (!head_flags.ok()) return head_flags.status();
-  return HeadSelection(layers, heads, CrossIndex(*layer_flags, *head_flags));
-}
-
-absl::StatusOr<HeadSelection> HeadSelection::Cross(absl::Span<const int32_t> layer_list,
-                                                   absl::Span<const int32_t> head_list, int layers, int heads) {
-  const auto layer_flags = ListFlags(layer_list, {"layer", layers}, "layers");
-  if (!layer_flags.ok()) return layer_flags.status();
-  const auto head_flags = ListFlags(head_list, {"head", heads}, "heads");
   if (!head_flags.ok()) return head_flags.status();
   return HeadSelection(layers, heads, CrossIndex(*layer_flags, *head_flags));
 }

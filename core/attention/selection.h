@@ -8,7 +8,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/types/span.h"
 
 namespace attnd {
 
@@ -39,10 +38,6 @@ class HeadSelection {
   // layer listed. An empty text selects everything along its axis.
   static absl::StatusOr<HeadSelection> ParseCross(absl::string_view layers_text, absl::string_view heads_text,
                                                   int layers, int heads);
-
-  // The same cross product from numbers. An empty list selects everything along its axis.
-  static absl::StatusOr<HeadSelection> Cross(absl::Span<const int32_t> layer_list, absl::Span<const int32_t> head_list,
-                                             int layers, int heads);
 
   const std::vector<LayerHead>& items() const { return items_; }  // sorted by layer, then head; never empty
   int size() const { return static_cast<int>(items_.size()); }

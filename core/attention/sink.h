@@ -20,7 +20,7 @@ struct AttentionTile {
 // One sink serves one sequence of one step.
 // Thread rules: Wants() and Tile() are called concurrently by several workers, Tile() for disjoint (layer, head, rows);
 // each (layer, head, row) that Wants() accepted arrives exactly once. Tile() must not block or keep the pointers.
-// Everything written in Tile() is visible to the caller of Engine::Step when it returns.
+// Everything written in Tile() is visible to the caller of Engine::Run when it returns.
 class AttentionSink {
  public:
   virtual ~AttentionSink() = default;

@@ -200,7 +200,6 @@ absl::StatusOr<DecoderConfig> LoadDecoderConfig(const std::string& folder) {
                                c.activation));
   status.Update(Store(file->Bool("tie_word_embeddings", c.tied), c.tied));
   status.Update(Store(file->Bool("use_parallel_residual", c.parallel_residual), c.parallel_residual));
-  status.Update(Store(file->Int("bos_token_id", 0, kVocabularyMax, -1), c.bos_id));
   status.Update(ReadIds(*file, "eos_token_id", c.eos_ids));
   if (status.ok()) status = ReadWindows(*file, c);
   if (!status.ok()) return status;

@@ -49,7 +49,6 @@ struct DecoderConfig {
   bool transposed = false;       // linear weights are stored [inputs, outputs] (GPT-2)
   bool tied = false;             // the output layer is the embedding table
 
-  int32_t bos_id = -1;           // -1: none
   std::vector<int32_t> eos_ids;  // any of them ends an answer
 };
 

@@ -48,8 +48,7 @@ struct DecoderWeights {
   void Embed(int32_t token, int hidden, float* to /* [hidden] */) const;
 };
 
-// Reads and packs every weight, the linear layers in `precision`; kInt8 leaves some in bf16, where it would cost most.
-// Errors name the tensor.
+// Reads and packs every weight, the linear layers and the head in `precision`. Errors name the tensor.
 absl::StatusOr<DecoderWeights> ReadDecoderWeights(const DecoderConfig& config, const TensorSource& source,
                                                   CheckpointNames names, Precision precision);
 

@@ -133,7 +133,6 @@ absl::StatusOr<DecoderConfig> GgufDecoderConfig(const GgufMetadata& metadata) {
       c.attention_scale = 1.0f / std::sqrt(static_cast<float>(c.hidden_size / c.heads));
     }
   }
-  status.Update(Store(metadata.Int("tokenizer.ggml.bos_token_id", 0, kVocabularyMax, -1), c.bos_id));
   for (const char* key : {"eos", "eot", "eom"}) {
     int32_t id = -1;
     status.Update(Store(metadata.Int(absl::StrCat("tokenizer.ggml.", key, "_token_id"), 0, kVocabularyMax, -1), id));

@@ -1,4 +1,4 @@
-// JsonFile: a small JSON file of a model folder, read with checks that name the file and the key.
+// JsonObject: a small JSON file of a model folder, read with checks that name the file and the key.
 #ifndef ATTND_CORE_MODEL_JSON_FILE_H_
 #define ATTND_CORE_MODEL_JSON_FILE_H_
 

@@ -141,10 +141,7 @@ std::vector<float> RopeFrequencies(const RopeOptions& options) {
 }
 
 RopeTable::RopeTable(const RopeOptions& options, int positions)
-    : pairs_(options.rotary_dim / 2),
-      positions_(positions),
-      cosines_(int64_t{positions} * pairs_),
-      sines_(int64_t{positions} * pairs_) {
+    : pairs_(options.rotary_dim / 2), cosines_(int64_t{positions} * pairs_), sines_(int64_t{positions} * pairs_) {
   const std::vector<float> frequencies = RopeFrequencies(options);
   const double factor = AttentionFactor(options.scaling);
   for (int p = 0; p < positions; ++p) {

@@ -45,16 +45,15 @@ class RopeTable {
   RopeTable() = default;
   RopeTable(const RopeOptions& options, int positions);
 
-  int positions() const { return positions_; }
   int64_t bytes() const { return static_cast<int64_t>((cosines_.size() + sines_.size()) * sizeof(float)); }
 
-  // Turns the `heads` heads of each row in place: row r by the angles of positions[r], each below positions().
+  // Turns the `heads` heads of each row in place: row r by the angles of positions[r], each below those it was made
+  // for.
   void Rotate(RopeLayout layout, const int32_t* positions /* [rows] */, int rows, int heads, int head_dim,
               int64_t stride, float* x /* [rows, stride], the first heads * head_dim of each */) const;
 
  private:
   int pairs_ = 0;
-  int positions_ = 0;
   AlignedBuffer<float> cosines_;  // [positions, pairs]
   AlignedBuffer<float> sines_;    // [positions, pairs]
 };

@@ -104,20 +104,4 @@ absl::StatusOr<std::vector<float>> SafetensorsFile::ReadF32(std::string_view nam
   return values;
 }
 
-absl::StatusOr<std::vector<int32_t>> SafetensorsFile::ReadI32(std::string_view name,
-                                                              absl::Span<const int64_t> shape) const {
-  absl::StatusOr<const TensorInfo*> found = FindChecked(name, shape);
-  if (!found.ok()) return found.status();
-  const TensorInfo& tensor = **found;
-  if (tensor.dtype != DType::kI32) {
-    return absl::InvalidArgumentError(absl::StrCat(this->name(), ": tensor ", QuotedName(name), " has dtype ",
-                                                   std::string(DTypeName(tensor.dtype)), ", expected I32"));
-  }
-  absl::StatusOr<std::vector<int32_t>> values = AllocateVector<int32_t>(tensor.elements());
-  if (!values.ok()) return values;
-  if (absl::Status status = file_.ReadAt(tensor.offset, values->data(), tensor.bytes); !status.ok()) return status;
-  if (absl::Status status = file_.CheckUnchanged(); !status.ok()) return status;
-  return values;
-}
-
 }  // namespace attnd

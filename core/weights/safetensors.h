@@ -48,8 +48,6 @@ class SafetensorsFile final : public TensorSource {
 
   // F64, F32, F16 and BF16 convert.
   absl::StatusOr<std::vector<float>> ReadF32(std::string_view name, absl::Span<const int64_t> shape) const override;
-  // The same for an I32 tensor.
-  absl::StatusOr<std::vector<int32_t>> ReadI32(std::string_view name, absl::Span<const int64_t> shape) const;
 
  private:
   explicit SafetensorsFile(CheckedFile file) : file_(std::move(file)) {}

@@ -131,11 +131,6 @@ TEST(SelectionTest, CrossesLayersAndHeads) {
               HasSubstr("heads: item 2: the head is not a number"));
   EXPECT_THAT(Spelled(HeadSelection::ParseCross("0:1", "0", 6, 12)), HasSubstr("layers: item 1"));
   EXPECT_THAT(Spelled(HeadSelection::ParseCross(",", "0", 6, 12)), HasSubstr("layers: nothing but separators"));
-
-  EXPECT_EQ(Spelled(HeadSelection::Cross({5, 0, 0}, {-1}, 6, 12)), "L0H11 L5H11");
-  EXPECT_EQ(HeadSelection::Cross({}, {}, 6, 12)->size(), 72);
-  EXPECT_EQ(Spelled(HeadSelection::Cross({6}, {}, 6, 12)), "layers: layer 6: the model has layers 0 to 5");
-  EXPECT_EQ(Spelled(HeadSelection::Cross({}, {0, -13}, 6, 12)), "heads: head -13: the model has heads 0 to 11");
 }
 
 TEST(IndexRangeTest, ResolvesAsPythonSlices) {

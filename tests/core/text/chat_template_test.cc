@@ -80,7 +80,7 @@ TEST(ChatTemplateTest, TheTimeIsLocal) {
   EXPECT_EQ(render("<{{ strftime_now('') }}>"), "<>");
   EXPECT_EQ(render("{{ strftime_now('żó%%') }}"), "żó%");
   EXPECT_THAT(Fault("{{ strftime_now('%9999d') }}"), HasSubstr("the chat template failed at its line 1"));
-  EXPECT_THAT(Fault("{{ strftime_now('a\\x00b') }}"), HasSubstr("the chat template failed"));
+  EXPECT_THAT(Fault("{{ strftime_now('a\\u0000b') }}"), HasSubstr("the chat template failed"));
   EXPECT_THAT(Fault("{{ strftime_now() }}"), HasSubstr("the chat template failed"));
 }
 

@@ -63,9 +63,8 @@ TEST(SafetensorsTest, ReadsTensorsInAnyOrderOfTheHeader) {
   EXPECT_THAT((*parsed)->Find("a")->shape, ElementsAre(2, 2));
   EXPECT_EQ((*parsed)->Find("a")->elements(), 4);
   EXPECT_EQ((*parsed)->Find("c"), nullptr);
-  auto ids = (*parsed)->ReadI32("b", {-1});
-  ASSERT_TRUE(ids.ok()) << ids.status();
-  EXPECT_THAT(*ids, ElementsAre(0x07060504, 0x0b0a0908));
+  ASSERT_NE((*parsed)->Find("b"), nullptr);
+  EXPECT_EQ((*parsed)->Find("b")->dtype, DType::kI32);
   auto empty = (*parsed)->ReadF32("empty", {-1, 7});
   ASSERT_TRUE(empty.ok()) << empty.status();
   EXPECT_TRUE(empty->empty());
@@ -223,7 +222,6 @@ TEST(SafetensorsTest, ReadingChecksShapeAndDType) {
   EXPECT_EQ((*parsed)->ReadF32("b", {2}).status().message(), "x: tensor 'b' is missing");
   EXPECT_EQ((*parsed)->ReadF32("i", {1}).status().message(),
             "x: tensor 'i' has dtype I32, expected F32, F16, BF16 or F64");
-  EXPECT_EQ((*parsed)->ReadI32("a", {2, 1}).status().message(), "x: tensor 'a' has dtype F32, expected I32");
 }
 
 TEST(SafetensorsTest, OpenNamesWhatIsNoFile) {
