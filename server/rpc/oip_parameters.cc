@@ -48,11 +48,7 @@ absl::Status OipParameters::RefuseOthers(absl::Span<const absl::string_view> kno
         std::any_of(std::begin(kOfEveryModel), std::end(kOfEveryModel), is)) {
       continue;
     }
-    // Named where it is a name; anything else is the caller's text.
-    const bool is_name = name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-                           return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
-                         });
-    return FieldError(is_name ? absl::StrCat("parameters.", name) : "parameters",
+    return FieldError(OipParameterField("parameters", name),
                       absl::StrCat("unknown; the model takes ", absl::StrJoin(known, ", "), " and timeout"));
   }
   return absl::OkStatus();
@@ -97,6 +93,14 @@ absl::StatusOr<std::optional<absl::Duration>> OipParameters::Timeout() const {
   if (!absl::SimpleAtoi(**text, &us) || us < 0) return TypeError("timeout", "microseconds, 0 or more");
   if (us == 0) return std::nullopt;
   return absl::Microseconds(us);
+}
+
+std::string OipParameterField(absl::string_view field, absl::string_view name) {
+  // Named where it is a name; anything else is the caller's text.
+  const bool is_name = name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+                         return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
+                       });
+  return is_name ? absl::StrCat(field, ".", name) : std::string(field);
 }
 
 absl::StatusOr<HeadSelection> ReadOipSelection(const OipParameters& parameters, int layers, int heads) {

@@ -37,6 +37,9 @@ class OipParameters {
   const inference::ModelInferRequest& request_;
 };
 
+// What errors call the parameter `name` of `field`: "field.name", or "field" where it is not fit to be shown.
+std::string OipParameterField(absl::string_view field, absl::string_view name);
+
 // The parameters "layers" and "heads": every head chosen of every layer chosen, all where they are absent.
 // kInvalidArgument names the one at fault.
 absl::StatusOr<HeadSelection> ReadOipSelection(const OipParameters& parameters, int layers, int heads);

@@ -5,9 +5,11 @@
 #include <cstring>
 #include <limits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/ops/status.h"
+#include "server/rpc/oip_parameters.h"
 
 namespace attnd {
 namespace {
@@ -94,10 +96,7 @@ absl::Status OipInput::Init(const inference::ModelInferRequest& request, int ind
     return FieldError(absl::StrCat(field_, ".datatype"), absl::StrCat(name(), " takes ", TypesText(types)));
   }
   type_ = *type;
-  if (!tensor_->parameters().empty()) {
-    return FieldError(absl::StrCat(field_, ".parameters"),
-                      absl::StrCat(name(), ": tensors take no parameters; shared memory is not supported"));
-  }
+  if (absl::Status status = CheckParameters(); !status.ok()) return status;
   const std::string shape_field = absl::StrCat(field_, ".shape");
   if (tensor_->shape_size() == 0 || tensor_->shape_size() > kMaxRank) {
     return FieldError(shape_field, absl::StrCat(name(), " has ", tensor_->shape_size(), " dimensions; 1 to ", kMaxRank,
@@ -117,6 +116,20 @@ absl::Status OipInput::Init(const inference::ModelInferRequest& request, int ind
     }
   }
   return CheckContents();
+}
+
+absl::Status OipInput::CheckParameters() const {
+  const std::string field = absl::StrCat(field_, ".parameters");
+  for (const auto& parameter : tensor_->parameters()) {
+    const absl::string_view key = parameter.first;
+    // Of the HTTP form; KServe's client sends them over gRPC, too. Here all data is binary, and knows its size.
+    if (key == "binary_data_size" || key == "binary_data") continue;
+    if (absl::StartsWith(key, "shared_memory_")) {
+      return FieldError(field, absl::StrCat(name(), ": tensors take no parameters; shared memory is not supported"));
+    }
+    return FieldError(OipParameterField(field, key), absl::StrCat(name(), ": unknown; tensors take no parameters"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status OipInput::CheckContents() const {

@@ -46,6 +46,7 @@ class OipInput {
  private:
   friend class OipInputs;
   absl::Status Init(const inference::ModelInferRequest& request, int index, const std::vector<OipType>& types);
+  absl::Status CheckParameters() const;
   absl::Status CheckContents() const;
 
   const inference::ModelInferRequest::InferInputTensor* tensor_ = nullptr;
@@ -61,7 +62,7 @@ class OipInput {
 class OipInputs {
  public:
   // Checks names, datatypes, shapes and byte counts against `specs`. Errors are kInvalidArgument; they name the tensor
-  // and both figures, and never hold a tensor's contents or an unknown name.
+  // and both figures, and never hold a tensor's contents or an unknown tensor's name.
   static absl::StatusOr<OipInputs> Read(const inference::ModelInferRequest& request,
                                         absl::Span<const OipInputSpec> specs);
   // Null when the request does not have it.

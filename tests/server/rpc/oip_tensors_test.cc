@@ -45,6 +45,18 @@ TEST(OipTensors, RawAndTypedAreTheSame) {
   }
 }
 
+// As KServe's InferInput.set_data_from_numpy makes them.
+TEST(OipTensors, ParametersOfTheHttpFormChangeNothing) {
+  ModelInferRequest request;
+  AddRaw(request, "ids", "INT32", {2}, Bytes<int32_t>({3, 4}));
+  auto& parameters = *request.mutable_inputs(0)->mutable_parameters();
+  parameters["binary_data_size"].set_int64_param(8);
+  parameters["binary_data"].set_bool_param(true);
+  const auto inputs = OipInputs::Read(request, kSpecs);
+  ASSERT_TRUE(inputs.ok()) << inputs.status();
+  EXPECT_EQ(inputs->Find("ids")->Ints().value(), (std::vector<int32_t>{3, 4}));
+}
+
 // What is wrong, and how it is told.
 struct Broken {
   std::string field, words;
@@ -120,6 +132,16 @@ INSTANTIATE_TEST_SUITE_P(
                [](ModelInferRequest& r) {
                  auto* input = Add(r, "ids", "INT32", {1});
                  (*input->mutable_parameters())["shared_memory_region"].set_string_param("x");
+               }},
+        Broken{"inputs[0].parameters.compression", "ids: unknown; tensors take no parameters",
+               [](ModelInferRequest& r) {
+                 auto* input = Add(r, "ids", "INT32", {1});
+                 (*input->mutable_parameters())["compression"].set_string_param("x");
+               }},
+        Broken{"inputs[0].parameters", "ids: unknown; tensors take no parameters",
+               [](ModelInferRequest& r) {
+                 auto* input = Add(r, "ids", "INT32", {1});
+                 (*input->mutable_parameters())["not a name"].set_string_param("x");
                }},
         Broken{"raw_input_contents[0]", "text has 3 bytes; its 1 elements need at least 4 bytes each",
                [](ModelInferRequest& r) { AddRaw(r, "text", "BYTES", {1}, "abc"); }},
