@@ -89,12 +89,12 @@ absl::Status WithReason(absl::Status status, absl::string_view reason, absl::Dur
   return status;
 }
 
-absl::Status SubmitError(const absl::Status& status) {
+absl::Status SubmitError(const absl::Status& status, absl::string_view field) {
   switch (status.code()) {
     case absl::StatusCode::kResourceExhausted:
       return WithReason(status, "queue_full", absl::Milliseconds(100));
     case absl::StatusCode::kInvalidArgument:
-      return WithReason(WithField(status, "texts"), "too_large");
+      return WithReason(WithField(status, field), "too_large");
     default:
       return status;
   }

@@ -27,8 +27,9 @@ absl::Status WithField(const absl::Status& status, absl::string_view field);
 // `retry_after` above zero adds google.rpc.RetryInfo and gRPC's push-back trailer. OK stays OK.
 absl::Status WithReason(absl::Status status, absl::string_view reason,
                         absl::Duration retry_after = absl::ZeroDuration());
-// What Batcher::Submit answered, with its reason: "queue_full" (retry), "too_large", "deadline", "draining".
-absl::Status SubmitError(const absl::Status& status);
+// What Batcher::Submit answered, with its reason: "queue_full" (retry), "too_large", "deadline", "draining". `field` is
+// what the request calls that which was submitted.
+absl::Status SubmitError(const absl::Status& status, absl::string_view field);
 
 // The reason given by WithReason, else one by the code: "invalid", "unknown_model", "deadline", "draining", ...
 absl::string_view RejectionReason(const absl::Status& status);

@@ -144,9 +144,7 @@ void AttentionOp::Start(Done done) {
   const absl::Status status = context_.batcher.Submit(ticket_, {&item, 1});
   if (status.ok()) return;  // the op may be gone
   Done refused = std::move(done_);
-  std::move(refused)(status.code() == absl::StatusCode::kInvalidArgument
-                         ? WithReason(WithField(status, "query"), "too_large")
-                         : SubmitError(status));
+  std::move(refused)(SubmitError(status, "query"));
 }
 
 void AttentionOp::Cancel() { context_.batcher.Cancel(ticket_); }

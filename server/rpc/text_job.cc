@@ -175,7 +175,7 @@ void TextJob::Start(Done done) {
   pending_.store(static_cast<int64_t>(sequences_.size()), std::memory_order_relaxed);
   const absl::Status status = model_->is_decoder() ? SubmitToDecoder() : SubmitToQueue();
   // On success the call may be over by now: nothing of it may be touched.
-  if (!status.ok()) std::exchange(done_, nullptr)(SubmitError(status));
+  if (!status.ok()) std::exchange(done_, nullptr)(SubmitError(status, field_));
 }
 
 absl::Status TextJob::SubmitToQueue() {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -168,6 +169,7 @@ class TextJob {
   StageTimes times_;
   ServedModelPtr model_;
   int max_tokens_ = 0;  // of a text
+  std::string field_;   // of the request that the sequences came from: "texts"
   std::vector<TextSequence> sequences_;
   int64_t tokens_ = 0;
   int64_t attention_bytes_ = 0;

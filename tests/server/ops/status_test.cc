@@ -41,7 +41,7 @@ TEST(StatusTest, OtherCodesKeepTheFieldInTheMessageOnly) {
 }
 
 TEST(StatusTest, AFullQueueSaysWhenToRetry) {
-  const absl::Status status = SubmitError(absl::ResourceExhaustedError("the queue is full"));
+  const absl::Status status = SubmitError(absl::ResourceExhaustedError("the queue is full"), "texts");
   EXPECT_EQ(RejectionReason(status), "queue_full");
   const google::rpc::Status details = ToRpcStatus(status);
   ASSERT_EQ(details.details_size(), 1);
@@ -49,9 +49,10 @@ TEST(StatusTest, AFullQueueSaysWhenToRetry) {
   ASSERT_TRUE(details.details(0).UnpackTo(&retry));
   EXPECT_EQ(retry.retry_delay().seconds(), 0);
   EXPECT_EQ(retry.retry_delay().nanos(), 100000000);
-  EXPECT_EQ(RejectionReason(SubmitError(absl::UnavailableError("shutting down"))), "draining");
-  EXPECT_EQ(RejectionReason(SubmitError(absl::DeadlineExceededError("late"))), "deadline");
-  EXPECT_EQ(RejectionReason(SubmitError(absl::InvalidArgumentError("too many"))), "too_large");
+  EXPECT_EQ(RejectionReason(SubmitError(absl::UnavailableError("shutting down"), "texts")), "draining");
+  EXPECT_EQ(RejectionReason(SubmitError(absl::DeadlineExceededError("late"), "texts")), "deadline");
+  EXPECT_EQ(RejectionReason(SubmitError(absl::InvalidArgumentError("too many"), "texts")), "too_large");
+  EXPECT_EQ(SubmitError(absl::InvalidArgumentError("too many"), "documents").message(), "documents: too many");
 }
 
 TEST(StatusTest, MessagesAreBoundedBetweenCharacters) {
