@@ -51,6 +51,10 @@ absl::Status Generator::Submit(GenerationRequest request, std::shared_ptr<Genera
 absl::Status Generator::SubmitAll(std::vector<Generation> answers, bool after_first) {
   std::vector<std::unique_ptr<Active>> all;
   const auto count = static_cast<int64_t>(answers.size());
+  if (count > options_.max_waiting) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(count, " in one call, the queue takes at most ", options_.max_waiting));
+  }
   int64_t tokens = 0;
   for (Generation& answer : answers) {
     auto active = std::make_unique<Active>(std::move(answer.request), std::move(answer.listener), tokenizer_,
@@ -77,7 +81,7 @@ absl::Status Generator::SubmitAll(std::vector<Generation> answers, bool after_fi
       return absl::ResourceExhaustedError(
           absl::StrCat(waiting, " answers wait already, the limit is ", options_.max_waiting));
     }
-    // One that is longer than the limit may wait alone.
+    // What is longer than the limit may wait alone.
     if (waiting > 0 && waiting_tokens + tokens > options_.max_waiting_tokens) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "prompts of ", waiting_tokens, " tokens wait already, the limit is ", options_.max_waiting_tokens));

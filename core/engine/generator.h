@@ -42,7 +42,7 @@ struct GeneratorOptions {
   int lookup_tokens = 8;
   // Submitted and not admitted: more are refused.
   int64_t max_waiting = 1024;
-  int64_t max_waiting_tokens = int64_t{1} << 18;  // of their prompts
+  int64_t max_waiting_tokens = int64_t{1} << 18;  // of their prompts; what is more by itself may wait alone
   // Called by the running thread after each step, before the listeners hear what came of it.
   std::function<void(const GeneratorStep&)> observe;
 };
@@ -77,7 +77,7 @@ class Generator {
   // The listener's OnEnd is called exactly when this returned OK.
   absl::Status Submit(GenerationRequest request, std::shared_ptr<GenerationListener> listener, uint64_t client = 0);
   // The same for several, all or none. With `after_first` the others, whose prompts begin as the first one's does,
-  // begin when that one has read its prompt, and take its pages over.
+  // begin when that one has read its prompt, and take its pages over. kInvalidArgument: more than may ever wait.
   absl::Status SubmitAll(std::vector<Generation> answers, bool after_first);
   // Some listener's Wanted or Ready has changed: it is asked again soon, also while nothing runs.
   void Wake();

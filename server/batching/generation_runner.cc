@@ -2,7 +2,15 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace attnd {
+
+absl::Status GenerationRunner::SubmitAll(std::vector<Generation> answers, bool after_first) {
+  const absl::Status status = generator_.SubmitAll(std::move(answers), after_first);
+  if (status.code() != absl::StatusCode::kInvalidArgument) return status;
+  return absl::InvalidArgumentError(absl::StrCat(status.message(), " (max_queue_requests): ask for fewer"));
+}
 
 GenerationThreads::~GenerationThreads() { StopAll(); }
 

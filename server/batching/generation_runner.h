@@ -23,6 +23,8 @@ class GenerationRunner {
 
   const DecoderModel& model() const { return *model_; }
   Generator& generator() { return generator_; }
+  // Generator::SubmitAll, whose errors then name the server's limit.
+  absl::Status SubmitAll(std::vector<Generation> answers, bool after_first);
   const GeneratorOptions& options() const { return generator_.options(); }
 
  private:

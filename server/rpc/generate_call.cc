@@ -24,7 +24,7 @@ void GenerateCallBase::Begin(const grpc::ByteBuffer* bytes) {
   if (context_.drain.started()) return End(absl::UnavailableError("the server is shutting down"));
   grpc::ByteBuffer copy(*bytes);  // shares the slices
   absl::Status status = Prepare(&copy);
-  if (status.ok()) status = job_.Start(std::move(requests_), /*after_first=*/true);
+  if (status.ok()) status = job_.Start(std::move(requests_), /*after_first=*/true, "options.n");
   if (!status.ok()) End(status);
 }
 

@@ -89,7 +89,7 @@ absl::Status GenerationJob::HoldMemory(int64_t bytes) {
   return HoldAttentionMemory(context_.attention_memory, bytes, memory_);
 }
 
-absl::Status GenerationJob::Start(std::vector<GenerationRequest> requests, bool after_first) {
+absl::Status GenerationJob::Start(std::vector<GenerationRequest> requests, bool after_first, absl::string_view field) {
   submitted_.store(true);  // before the look at `cancelled`: Cancel does both the other way round
   if (cancelled_.load()) return absl::CancelledError("the call was cancelled");
   std::vector<Generation> generations;
@@ -100,9 +100,9 @@ absl::Status GenerationJob::Start(std::vector<GenerationRequest> requests, bool 
   texts_ = static_cast<int64_t>(answers_.size());
   EndValidate();
   // On success the call may be over by now: nothing of it may be touched.
-  const absl::Status status = model_->decoder->generator().SubmitAll(std::move(generations), after_first);
-  if (status.code() != absl::StatusCode::kResourceExhausted) return status;
-  return WithReason(status, "queue_full", absl::Milliseconds(500));
+  const absl::Status status = model_->decoder->SubmitAll(std::move(generations), after_first);
+  if (status.code() != absl::StatusCode::kResourceExhausted) return SubmitError(status, field);
+  return WithReason(status, "queue_full", absl::Milliseconds(500));  // answers take longer than texts
 }
 
 void GenerationJob::Cancel() {

@@ -62,8 +62,9 @@ class GenerationJob {
 
   // Submits all or none; each has passed Check. With `after_first` their prompts begin alike, and the first one's pages
   // are shared. When it returns OK the job, and whatever OnDone destroys, is not to be touched any more: all may be
-  // over. Else the sink hears nothing. kResourceExhausted: too many wait.
-  absl::Status Start(std::vector<GenerationRequest> requests, bool after_first);
+  // over. Else the sink hears nothing. kResourceExhausted: too many wait; kInvalidArgument: more than ever may, which
+  // `field` of the request asks for.
+  absl::Status Start(std::vector<GenerationRequest> requests, bool after_first, absl::string_view field);
   // Nobody waits any more: the pages are free after the step that runs. Any thread, any time while the job lives; also
   // before Start, which then ends with kCancelled.
   void Cancel();

@@ -87,7 +87,7 @@ void OipDecoderCall::Start(Done done) {
   std::vector<GenerationRequest> requests;
   requests.push_back(*std::move(request));
   // Started, the call may be over at once.
-  if (absl::Status status = job_.Start(std::move(requests), /*after_first=*/false); !status.ok()) {
+  if (absl::Status status = job_.Start(std::move(requests), /*after_first=*/false, "inputs"); !status.ok()) {
     std::move(done_)(status);
   }
 }

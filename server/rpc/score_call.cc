@@ -13,7 +13,7 @@ namespace attnd {
 void ScoreCall::Run() {
   Tokenising([this] {
     absl::Status status = Prepare();
-    if (status.ok()) status = job_.Start(std::move(requests_), /*after_first=*/true);
+    if (status.ok()) status = job_.Start(std::move(requests_), /*after_first=*/true, "continuations");
     if (!status.ok()) End(status);
   });
 }

@@ -91,7 +91,7 @@ absl::Status TextJob::SubmitToDecoder() {
     GenerationRequest request = reading->Request();
     readings.push_back({std::move(request), std::move(reading), origin_.connection});
   }
-  return model_->decoder->generator().SubmitAll(std::move(readings), /*after_first=*/false);
+  return model_->decoder->SubmitAll(std::move(readings), /*after_first=*/false);
 }
 
 }  // namespace attnd

@@ -326,6 +326,24 @@ TEST_P(RequestTest, TooManyWaitingAreRefused) {
   EXPECT_EQ(full.Stats().waiting, 2);
 }
 
+// Nothing that ends makes room for it: who is told to wait would wait for ever.
+TEST_P(RequestTest, MoreThanMayEverWaitIsInvalid) {
+  GeneratorOptions options = Options();
+  options.max_waiting = 2;
+  options.max_waiting_tokens = 1;
+  Generator idle(*decoder, *tokenizer, team, options);
+  const auto submit = [&](int count) {
+    std::vector<Generation> answers;
+    for (int i = 0; i < count; ++i) answers.push_back({Request(0), std::make_shared<Collect>()});
+    return idle.SubmitAll(std::move(answers), /*after_first=*/true);
+  };
+  const absl::Status never = submit(3);
+  EXPECT_EQ(never.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(never.message()), HasSubstr("3 in one call, the queue takes at most 2"));
+  EXPECT_TRUE(submit(2).ok());  // its prompts are longer than the limit, but alone
+  EXPECT_EQ(submit(1).code(), absl::StatusCode::kResourceExhausted);
+}
+
 INSTANTIATE_TEST_SUITE_P(Llama, RequestTest, ::testing::Values("llama"),
                          [](const auto& info) { return std::string(info.param); });
 

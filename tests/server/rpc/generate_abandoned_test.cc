@@ -108,7 +108,7 @@ TEST_F(GenerateAbandonedTest, AFullQueueSaysWhenToTryAgain) {
   Start();
   v1::GenerateRequest request = Endless();
   request.mutable_options()->set_n(21);
-  EXPECT_EQ(Generate(request).status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  ExpectInvalid(Generate(request).status, "options.n", "21 in one call, the queue takes at most 20");
   const auto stub = NarrowStub();
   const auto stream = HeldBack(*stub);  // paused ones that were not begun wait
   EXPECT_GT(Stats().waiting, 0);

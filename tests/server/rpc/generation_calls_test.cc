@@ -147,6 +147,30 @@ TEST_F(GenerationCallsTest, ScoresThatCannotBe) {
   ExpectWell();
 }
 
+// A client that is told to try again would do so for ever.
+TEST_F(GenerationCallsTest, MoreThanMayEverWaitNamesTheFieldAndTheLimit) {
+  config_.queue.max_queue_requests = 4;
+  Start();
+  v1::ScoreRequest score;
+  score.set_text("a word");
+  v1::EmbedRequest embed;
+  for (int i = 0; i < 5; ++i) {
+    score.add_continuations(" more");
+    embed.add_texts("a");
+  }
+  v1::ScoreResponse scored;
+  ExpectInvalid(Score(score, scored), "continuations", "takes at most 4 (max_queue_requests)");
+  v1::EmbedResponse embedded;
+  ExpectInvalid(Embed(embed, embedded), "texts", "5 in one call, the queue takes at most 4");
+  v1::GenerateRequest generate = Request();
+  generate.mutable_options()->set_n(5);
+  ExpectInvalid(Generate(generate).status, "options.n", "max_queue_requests");
+  generate.mutable_options()->set_n(4);
+  EXPECT_TRUE(Generate(generate).status.ok());
+  EXPECT_THAT(server_->context().metrics.Text(), HasSubstr("attnd_rejected_total{reason=\"too_large\"} 3"));
+  ExpectWell();
+}
+
 TEST_F(GenerationCallsTest, EmbeddingsAreTheLastHiddenStateOrTheMean) {
   Start();
   v1::EmbedRequest request;
