@@ -26,6 +26,7 @@ constexpr const char* kCodes[17] = {
     "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
     "DataLoss", "Unauthenticated"};
 constexpr const char* kStages[5] = {"validate", "tokenise", "queue", "compute", "respond"};
+constexpr size_t kQueueStage = 2, kComputeStage = 3;
 constexpr const char* kStageHelp[5] = {"Time to check a request.", "Time to tokenise a request's texts.",
                                        "Time a request's texts waited for a worker.",
                                        "Time a request's texts were in the model.", "Time to build the response."};
@@ -38,6 +39,11 @@ bool HasStages(absl::string_view method) {
     if (method == staged) return true;
   }
   return false;
+}
+
+// Of those the ones that answer without a queue or a model: zeros of theirs would hide how long the others wait.
+bool Queues(absl::string_view method) {
+  return method != "Tokenize" && method != "Detokenize" && method != "EstimateAttention";
 }
 
 const std::vector<double>& TokenBuckets() {
@@ -221,6 +227,7 @@ void Metrics::AddMethod(MethodMetrics& entry, const std::string& service, const 
   }
   if (!HasStages(method)) return;
   for (size_t i = 0; i < entry.stages.size(); ++i) {
+    if ((i == kQueueStage || i == kComputeStage) && !Queues(method)) continue;
     entry.stages[i] = &families_->stages[i]->Add({{"method", method}}, LatencyBuckets());
   }
 }
@@ -270,9 +277,10 @@ void Metrics::HideModel(const ModelLabels& labels) {
 }
 
 void Metrics::ObserveStages(const MethodMetrics& method, const StageTimes& times) {
-  if (method.stages[0] == nullptr) return;
   const absl::Duration values[5] = {times.validate, times.tokenise, times.queue, times.compute, times.respond};
-  for (int i = 0; i < 5; ++i) method.stages[i]->Observe(absl::ToDoubleSeconds(values[i]));
+  for (int i = 0; i < 5; ++i) {
+    if (method.stages[i] != nullptr) method.stages[i]->Observe(absl::ToDoubleSeconds(values[i]));
+  }
 }
 
 void Metrics::Rejected(absl::string_view reason) {

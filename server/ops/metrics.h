@@ -44,7 +44,7 @@ struct MethodMetrics {
   prometheus::Counter* sent = nullptr;
   prometheus::Histogram* handling = nullptr;
   std::array<prometheus::Counter*, 17> handled = {};  // by grpc::StatusCode
-  std::array<prometheus::Histogram*, 5> stages = {};  // in the order of StageTimes; null for methods without stages
+  std::array<prometheus::Histogram*, 5> stages = {};  // in the order of StageTimes; null for those it does not have
 };
 
 // The series of one model's batches.

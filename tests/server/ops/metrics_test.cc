@@ -49,6 +49,19 @@ TEST(MetricsTest, CallsCountByCodeAndStagesByMethod) {
   EXPECT_THAT(text, HasSubstr("grpc_type=\"server_stream\""));
 }
 
+// The autoscaler reads the mean wait over all methods.
+TEST(MetricsTest, MethodsThatNeverQueueHaveNoWaitOfZero) {
+  Metrics metrics;
+  for (const char* name : {"Tokenize", "Detokenize", "EstimateAttention"}) {
+    metrics.ObserveStages(metrics.Method("attnd.v1.Attnd", name), {.tokenise = absl::Milliseconds(3)});
+    const std::string text = metrics.Text(), labels = std::string("{method=\"") + name + "\"}";
+    EXPECT_THAT(text, HasSubstr("attnd_request_tokenise_seconds_count" + labels + " 1"));
+    EXPECT_THAT(text, HasSubstr("attnd_request_respond_seconds_count" + labels + " 1"));
+    EXPECT_THAT(text, Not(HasSubstr("attnd_request_queue_seconds_count" + labels)));
+    EXPECT_THAT(text, Not(HasSubstr("attnd_request_compute_seconds_count" + labels)));
+  }
+}
+
 TEST(MetricsTest, BatchesAndModels) {
   Metrics metrics;
   const ModelLabels labels{"minilm", "BertModel", "f32", "avx2"};
