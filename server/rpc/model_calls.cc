@@ -15,7 +15,8 @@ const char* PoolingName(const PoolingConfig& pooling) {
 }
 
 void FillDecoderInfo(const GenerationRunner& decoder, v1::ModelInfo& info) {
-  for (const char* call : {"Generate", "Score", "Embed", "EmbedStream", "Tokenize", "Detokenize"}) {
+  for (const char* call :
+       {"Generate", "Score", "Embed", "EmbedStream", "Attend", "EstimateAttention", "Tokenize", "Detokenize"}) {
     info.add_calls(call);
   }
   if (decoder.model().chat_template != nullptr) info.add_calls("Chat");

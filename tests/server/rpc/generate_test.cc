@@ -259,6 +259,8 @@ TEST_F(GenerateTest, ModelsOfBothKindsSideBySide) {
   EXPECT_GT(info.weight_bytes(), 100000u);
   EXPECT_THAT(info.calls(), Contains("Generate"));
   EXPECT_THAT(info.calls(), Contains("Tokenize"));
+  EXPECT_THAT(info.calls(), Contains("Attend"));
+  EXPECT_THAT(info.calls(), Contains("EstimateAttention"));
   EXPECT_THAT(info.calls(), Not(Contains("Classify")));
   EXPECT_NE(server_->context().metrics.Text().find("model=\"llama\",precision=\"f32\"} 1"), std::string::npos);
   EXPECT_THAT(server_->ReadyLine(absl::Seconds(1)), HasSubstr("llama f32"));
