@@ -62,7 +62,7 @@ int RunAttn(const std::vector<std::string>& arguments, Io& io) {
       ->envname("ATTN_ADDRESS")
       ->capture_default_str();
   const CLI::Option* timeout = app.add_option("--timeout", context.channel.timeout_s,
-                                              "Seconds that a call may take; generations: no limit if unset")
+                                              "Seconds that a call may take; generations: the server's limit if unset")
                                    ->check(CLI::Range(0.001, 86400.0))
                                    ->capture_default_str();
   std::string color = "auto";

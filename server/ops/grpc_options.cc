@@ -2,7 +2,14 @@
 
 #include <grpcpp/resource_quota.h>
 
+#include <algorithm>
+
 namespace attnd {
+
+absl::Duration ConnectionGrace(const Limits& limits) {
+  // A minute for the last answer to be read.
+  return std::max(limits.default_deadline, limits.default_generation_deadline) + absl::Minutes(1);
+}
 
 void ApplyGrpcOptions(const Limits& limits, grpc::ServerBuilder& builder) {
   constexpr int kSecond = 1000, kMinute = 60 * kSecond;
@@ -19,7 +26,8 @@ void ApplyGrpcOptions(const Limits& limits, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 30 * kSecond);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 15 * kMinute);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 30 * kMinute);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kMinute);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             static_cast<int>(absl::ToInt64Milliseconds(ConnectionGrace(limits))));
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   grpc::ResourceQuota quota("attnd");
   quota.Resize(256 << 20);
