@@ -122,6 +122,14 @@ TEST(ConfigTest, BadValuesNameTheFlagAndTheRange) {
   }
 }
 
+// As deploy/kubernetes gives it.
+TEST(ConfigTest, SizesOfTheEnvironmentTakeUnits) {
+  const Environment memory("ATTND_MAX_ATTENTION_MEMORY_BYTES", "384MiB");
+  const ParseResult result = Parse({});
+  ASSERT_TRUE(result.config.has_value()) << result.output;
+  EXPECT_EQ(result.config->limits.max_attention_memory_bytes, int64_t{384} << 20);
+}
+
 TEST(ConfigTest, ABadEnvironmentVariableIsAnError) {
   const Environment batch("ATTND_MAX_BATCH_TOKENS", "0");
   const ParseResult result = Parse({});
