@@ -20,8 +20,8 @@ cleanup() {
 trap cleanup EXIT
 fail() { printf 'FAIL  %s\n' "$*"; tail -n 20 "$work"/*.log; exit 1; }
 
-# A byte cap that a test text exceeds, so that the refusals over it have something to show.
-"$bin/attnd" --model "minilm=$model" --model "smollm2=$decoder,precision=int8" --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --max-attention-bytes 1MiB \
+# A byte cap that a test text exceeds, and a queue that a large call finds too full, so that the refusals have something to show.
+"$bin/attnd" --model "minilm=$model" --model "smollm2=$decoder,precision=int8" --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --max-attention-bytes 1MiB --max-queue-requests 400 \
   >"$work/ready.log" 2>"$work/attnd.log" &
 attnd=$!
 pids+=("$attnd")
@@ -47,7 +47,7 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
 pids+=($!)
 
-# The load: embeddings all the time, and in turn maps, statistics, a wrong model, maps over the cap, and answers.
+# The load: embeddings all the time, and in turn maps, statistics, a wrong model, maps over the cap, a full queue, and answers.
 long=$(for i in $(seq 60); do printf 'word%d and ' "$i"; done)
 "$bin/attn" bench --model minilm --concurrency 16 --texts-per-call 16 --warmup 0 --duration 60 -o json >"$work/bench.log" 2>&1 &
 pids+=($!)
@@ -57,6 +57,7 @@ while :; do
   "$bin/attn" tokenize --model minilm "The cat sat on the mat." || true
   "$bin/attn" embed --model nosuch "The cat sat on the mat." || true
   "$bin/attn" attend --model minilm "$long" --head 'L*H*' || true
+  "$bin/attn" bench --model minilm --concurrency 1 --texts-per-call 390 --warmup 0 --duration 0.5 || true
   "$bin/attn" generate --model smollm2 "$long" --max-tokens 16 || true
   sleep 0.2
 done >"$work/calls.log" 2>&1 &
