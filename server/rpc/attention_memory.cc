@@ -8,7 +8,7 @@ namespace attnd {
 absl::Status HoldAttentionMemory(MemoryBudget& budget, int64_t bytes, MemoryBudget::Lease& lease) {
   if (budget.Take(bytes, lease)) return absl::OkStatus();
   const absl::Status status = absl::ResourceExhaustedError(
-      absl::StrCat("the call needs ", bytes, " bytes for attention and scores; calls in flight hold ",
+      absl::StrCat("the call needs ", bytes, " bytes for attention, scores or tokens; calls in flight hold ",
                    budget.used_bytes(), " of the server's ", budget.limit_bytes(), " (max_attention_memory_bytes)"));
   // More than there ever is will not come by waiting.
   return WithReason(status, "attention_memory",

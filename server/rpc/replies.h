@@ -2,6 +2,8 @@
 #ifndef ATTND_SERVER_RPC_REPLIES_H_
 #define ATTND_SERVER_RPC_REPLIES_H_
 
+#include <cstdint>
+
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attnd/v1/attnd.pb.h"
@@ -14,6 +16,8 @@ namespace attnd {
 
 void FillTimings(const StageTimes& times, absl::Duration total, v1::Timings& timings);
 
+// What a token of FillTokens takes, about: the message, its text, their places, and its part of the reply's bytes.
+inline constexpr int64_t kTokenBytes = 160;
 void FillTokens(const Encoding& encoding, const Tokenizer& tokenizer,
                 google::protobuf::RepeatedPtrField<v1::Token>& tokens);
 

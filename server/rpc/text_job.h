@@ -100,8 +100,8 @@ class TextJob {
   // that is held while the job lives. `field` is where the specification stands in the request.
   absl::Status PlanAttention(const AttentionSpec& spec, int64_t max_bytes, absl::string_view field = "attention");
 
-  // Holds `bytes` more of the server's memory for attention and scores while the job lives. kResourceExhausted: calls
-  // in flight have it.
+  // Holds `bytes` more of the server's memory for attention, scores and tokens while the job lives. kResourceExhausted:
+  // calls in flight have it.
   absl::Status HoldMemory(int64_t bytes);
   // The same for a part of the answer that may be too much for one call by itself; `what` it is: "scores".
   // kResourceExhausted where it needs more than the server allows, as attention.

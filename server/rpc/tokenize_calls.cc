@@ -32,6 +32,7 @@ absl::Status TokenizeCall::Tokenize() {
   options.truncate = *truncate;
   const std::vector<absl::string_view> texts(request_.texts().begin(), request_.texts().end());
   if (absl::Status status = job_.TokeniseOnly(texts, options, "texts"); !status.ok()) return status;
+  if (absl::Status status = job_.HoldPart(job_.tokens() * kTokenBytes, "tokens"); !status.ok()) return status;
   response_.mutable_texts()->Reserve(static_cast<int>(texts.size()));
   for (TextSequence& sequence : job_.sequences()) {
     FillTokens(std::exchange(sequence.encoding, {}), job_.served().tokenizer(),

@@ -104,6 +104,32 @@ TEST_F(MemoryTest, AnAnswerOfAStreamCountsUntilItIsTaken) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+// A message for every token: many times the bytes of the texts.
+TEST_F(MemoryTest, TokensOfTokenizeCountToo) {
+  config_.limits.max_attention_bytes = 50000;
+  config_.limits.max_attention_memory_bytes = 60000;
+  Start();
+  const auto tokenize = [&](int texts, int words) {
+    v1::TokenizeRequest request;
+    for (int i = 0; i < texts; ++i) request.add_texts(Repeated("a ", words));
+    grpc::ClientContext context;
+    v1::TokenizeResponse response;
+    return stub_->Tokenize(&context, request, &response);
+  };
+  EXPECT_TRUE(tokenize(2, 98).ok());
+  EXPECT_TRUE(Eventually([&] { return used() == 0; }));
+  const grpc::Status never = tokenize(4, 98);
+  EXPECT_EQ(never.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(never.error_message(), HasSubstr("the tokens of 4 texts need 64000 bytes, the limit is 50000"));
+  EXPECT_THAT(never.error_message(), HasSubstr("max_attention_bytes"));
+  MemoryBudget::Lease others;
+  ASSERT_TRUE(server_->context().attention_memory.Take(40000, others));
+  const grpc::Status later = tokenize(2, 98);
+  EXPECT_EQ(later.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(later.error_message(), HasSubstr("of the server's 60000 (max_attention_memory_bytes)"));
+  EXPECT_THAT(later.error_details(), HasSubstr("RetryInfo"));
+}
+
 TEST_F(MemoryTest, OutputsOfTheOpenInferenceProtocolCountToo) {
   config_.limits.max_attention_memory_bytes = 1000;
   Start();
