@@ -165,7 +165,9 @@ absl::Status Server::Serve(const ServiceFactory& make_services) {
     if (!exposer.ok()) return OfFlag("--metrics-listen", exposer.status());
     exposer_ = *std::move(exposer);
   }
-  return acceptor_->Start();
+  const absl::Status status = acceptor_->Start();
+  serving_ = status.ok();
+  return status;
 }
 
 void Server::StartWorkers() {
@@ -188,7 +190,8 @@ void Server::Shutdown() {
     // NOT_SERVING for good: load balancers look elsewhere while calls are still taken.
     grpc_server_->GetHealthCheckService()->Shutdown();
     const bool anybody = acceptor_ != nullptr && acceptor_->Connections() > 0;
-    absl::SleepFor(std::max(config_.drain_grace, anybody ? config_.drain_notice : absl::ZeroDuration()));
+    // A server that could not start has nobody to take calls from.
+    if (serving_) absl::SleepFor(std::max(config_.drain_grace, anybody ? config_.drain_notice : absl::ZeroDuration()));
     if (acceptor_ != nullptr) acceptor_->Stop();  // gRPC takes no connection once it has said goodbye
     const GoodbyeToAll goodbye(*grpc_server_, *goodbye_queue_);
     drain_.Start();

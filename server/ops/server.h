@@ -73,6 +73,7 @@ class Server {
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<MetricsExposer> exposer_;
+  bool serving_ = false;  // Serve has come to its end
   bool shut_down_ = false;
 };
 

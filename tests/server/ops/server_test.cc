@@ -115,8 +115,11 @@ TEST(ServerTest, PortsInUseAreErrorsThatNameThem) {
   EXPECT_THAT(std::string(same_port.status().message()), HasSubstr("cannot listen on " + server->address()));
   config = TestConfig();
   config.metrics_listen = server->metrics_address();
+  config.drain_grace = absl::Minutes(1);
+  const absl::Time begin = absl::Now();
   const auto same_metrics = Server::Start(config, NoServices);
   EXPECT_THAT(std::string(same_metrics.status().message()), HasSubstr("cannot listen on " + server->metrics_address()));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(50));  // the error does not wait as calls would
 }
 
 TEST(ServerTest, AModelFolderAtFaultIsNamed) {
