@@ -5,6 +5,7 @@
 namespace attnd {
 
 void Drain::Start() {
+  Announce();
   absl::MutexLock lock(&mutex_);
   if (started_.exchange(true)) return;
   for (const auto& [id, wake] : wakes_) wake();

@@ -16,6 +16,9 @@ namespace attnd {
 // Counts the calls in flight, says that no new ones are wanted, and wakes streams so that they end. Thread-safe.
 class Drain {
  public:
+  // Whether health says that the server is not to be called any more, which it says before work is refused.
+  bool announced() const { return announced_; }
+  void Announce() { announced_ = true; }
   // Whether new work is to be refused with kUnavailable.
   bool started() const { return started_; }
   void Start() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -38,6 +41,7 @@ class Drain {
   // Sequentially consistent: CallEnds writes the count and then reads started_, Wait's caller writes started_ and then
   // reads the count; with less, either could miss what the other wrote, and Wait would sleep until its deadline.
   std::atomic<bool> started_{false};
+  std::atomic<bool> announced_{false};
   std::atomic<int64_t> in_flight_{0};
   absl::Mutex mutex_;  // held while the wakes run
   int64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;

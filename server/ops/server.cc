@@ -189,6 +189,7 @@ void Server::Shutdown() {
   if (grpc_server_ != nullptr) {
     // NOT_SERVING for good: load balancers look elsewhere while calls are still taken.
     grpc_server_->GetHealthCheckService()->Shutdown();
+    drain_.Announce();
     const bool anybody = acceptor_ != nullptr && acceptor_->Connections() > 0;
     // A server that could not start has nobody to take calls from.
     if (serving_) absl::SleepFor(std::max(config_.drain_grace, anybody ? config_.drain_notice : absl::ZeroDuration()));

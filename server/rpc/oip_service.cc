@@ -1,5 +1,6 @@
 #include "server/rpc/oip_service.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "inference/grpc_service.grpc.pb.h"
@@ -53,6 +54,10 @@ class QueryCall : public UnaryCall<Request, Response> {
     if (!status.ok()) return this->Fail(status);
     this->Respond(response);
   }
+  bool AnsweredToTheEnd() const override {
+    return std::is_same_v<Request, inference::ServerLiveRequest> ||
+           std::is_same_v<Request, inference::ServerReadyRequest>;
+  }
 };
 
 absl::Status ServerLive(ServerContext&, const inference::ServerLiveRequest&, inference::ServerLiveResponse& response) {
@@ -60,9 +65,10 @@ absl::Status ServerLive(ServerContext&, const inference::ServerLiveRequest&, inf
   return absl::OkStatus();
 }
 
+// As health says.
 absl::Status ServerReady(ServerContext& context, const inference::ServerReadyRequest&,
                          inference::ServerReadyResponse& response) {
-  response.set_ready(!context.drain.started());
+  response.set_ready(!context.drain.announced());
   return absl::OkStatus();
 }
 

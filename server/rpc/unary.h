@@ -42,7 +42,9 @@ class UnaryCall : public grpc::ServerUnaryReactor {
 
   void Begin(const grpc::ByteBuffer* bytes) {
     monitor_.Received();
-    if (context_.drain.started()) return Fail(absl::UnavailableError("the server is shutting down"));
+    if (context_.drain.started() && !AnsweredToTheEnd()) {
+      return Fail(absl::UnavailableError("the server is shutting down"));
+    }
     grpc::ByteBuffer copy(*bytes);  // shares the slices
     long_ = copy.Length() >= LongCalls::kLongBytes;
     if (const absl::Status status = ParseMessage(&copy, request_); !status.ok()) return Fail(status);
@@ -52,6 +54,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
  protected:
   // May finish the call at once or later.
   virtual void Run() = 0;
+  // Whether the call asks about the server itself, also while it drains.
+  virtual bool AnsweredToTheEnd() const { return false; }
 
   // `work`, which tokenises the request: at once, or where that is long on a thread of its own. OnCancel may then come
   // before it or meanwhile.

@@ -24,6 +24,16 @@ TEST(DrainTest, WakesStreamsOnceAndLateOnesAtOnce) {
   EXPECT_EQ(late, 1);
 }
 
+TEST(DrainTest, IsAnnouncedAtItsStartAtTheLatest) {
+  Drain early, at_once;
+  EXPECT_FALSE(early.announced());
+  early.Announce();
+  EXPECT_TRUE(early.announced());
+  EXPECT_FALSE(early.started());
+  at_once.Start();
+  EXPECT_TRUE(at_once.announced());
+}
+
 TEST(DrainTest, WaitEndsWithTheLastCall) {
   Drain drain;
   drain.CallBegins();

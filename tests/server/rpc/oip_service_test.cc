@@ -27,6 +27,34 @@ TEST_F(OipServiceTest, LiveReadyAndMetadata) {
   EXPECT_EQ(index.models(0).state(), "READY");
 }
 
+TEST_F(OipServiceTest, ReadyFollowsHealthAndIsAnsweredToTheEnd) {
+  Drain& drain = server_->context().drain;
+  const auto ready = [&] {
+    return Ask<inference::ServerReadyResponse>(&Stub::ServerReady, inference::ServerReadyRequest()).ready();
+  };
+  drain.Announce();
+  EXPECT_FALSE(ready());
+  MustInfer(Texts({"a"}));  // calls are taken for a while
+  drain.Start();
+  EXPECT_FALSE(ready());
+  EXPECT_TRUE(Ask<inference::ServerLiveResponse>(&Stub::ServerLive, inference::ServerLiveRequest()).live());
+  ModelInferResponse response;
+  EXPECT_EQ(Infer(Texts({"a"}), response).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+class OipGraceTest : public OipTest {
+ protected:
+  OipGraceTest() { config_.drain_grace = absl::Seconds(2); }
+};
+
+TEST_F(OipGraceTest, NotReadyWhileHealthSaysSoAndCallsAreTaken) {
+  std::thread shutdown([&] { server_->Shutdown(); });
+  EXPECT_TRUE(Eventually([&] { return server_->context().drain.announced(); }));
+  EXPECT_FALSE(Ask<inference::ServerReadyResponse>(&Stub::ServerReady, inference::ServerReadyRequest()).ready());
+  MustInfer(Texts({"a"}));
+  shutdown.join();
+}
+
 TEST_F(OipServiceTest, MetadataAndConfigurationAgree) {
   const ModelConfig& config = Served().model->config;
   for (const std::string name : {"bert", "attention"}) {
