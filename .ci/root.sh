@@ -10,14 +10,17 @@ root_is_native() {
   if [ -e /.attnd-root ]; then return 0; fi
   . /etc/os-release
   [ "${ID:-}" = debian ] && [ "${VERSION_ID%%.*}" -ge 13 ] 2>/dev/null || return 1
-  local missing
+  local missing prometheus
   missing=$(root_packages | xargs dpkg-query -W -f='${Status} ${Package}\n' 2>&1 | grep -v '^install ok installed' || true)
   [ -z "$missing" ] && return 0
   as_root true
   say "installing Debian packages"
   as_root apt-get update -qq
+  prometheus=$(dpkg-query -W prometheus 2>/dev/null || true)
   root_packages | as_root env DEBIAN_FRONTEND=noninteractive xargs apt-get install -y -qq --no-install-recommends >"$cache/apt.log" 2>&1 ||
     die "apt-get failed; see $cache/apt.log"
+  # The tests start their own: the package's service would have port 9090 from now on, which deploy/compose.yaml takes.
+  [ -n "$prometheus" ] || as_root systemctl disable --now prometheus.service >>"$cache/apt.log" 2>&1 || true
 }
 
 as_root() {

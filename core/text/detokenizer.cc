@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
-
 namespace attnd {
 namespace {
 
@@ -19,8 +17,8 @@ bool IsInsideCharacter(char byte) { return (static_cast<uint8_t>(byte) & 0xc0) =
 // How much of `all` is in the text already: `before`, but for what it shows of a character that `all` has whole.
 size_t Shown(std::string_view before, std::string_view all) {
   size_t shown = before.size();
-  const auto begun = [&] { return absl::EndsWith(before.substr(0, shown), kReplacement); };
-  while (!absl::StartsWith(all, before.substr(0, shown)) && begun()) shown -= kReplacement.size();
+  const auto begun = [&] { return before.substr(0, shown).ends_with(kReplacement); };
+  while (!all.starts_with(before.substr(0, shown)) && begun()) shown -= kReplacement.size();
   while (shown < all.size() && IsInsideCharacter(all[shown])) ++shown;  // whatever a decoder made of the two
   return std::min(shown, all.size());
 }
@@ -73,7 +71,7 @@ absl::StatusOr<std::string> Detokenizer::Rest(bool final) {
   auto all = tokenizer_.Decode(ids_, /*skip_special_tokens=*/true);
   if (!all.ok()) return all;
   // A character whose bytes are not all there decodes to the replacement character.
-  const bool unfinished = absl::EndsWith(*all, kReplacement);
+  const bool unfinished = all->ends_with(kReplacement);
   if (unfinished && !final && ids_.size() - shown_ < kUnfinishedMax) return "";
   std::string text = all->substr(Shown(*before, *all));
   const size_t context = std::min(ids_.size(), kContextTokens);

@@ -30,7 +30,7 @@ absl::Status TextJob::Tokenise(absl::Span<const absl::string_view> texts, Trunca
 
 absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, absl::string_view field) {
   if (absl::Status status = CheckBytes(text.size()); !status.ok()) return WithField(status, field);
-  field_ = field;
+  field_ = std::string(field);
   EndValidate();
   absl::Status status = Encode(text, nullptr, ModelOptions(truncate));
   if (status.ok()) status = CheckTokens(sequences_.back());
@@ -41,7 +41,7 @@ absl::Status TextJob::TokeniseOne(absl::string_view text, Truncate truncate, abs
 absl::Status TextJob::TokeniseOnly(absl::Span<const absl::string_view> texts, const EncodeOptions& options,
                                    absl::string_view field, absl::string_view prompt) {
   if (absl::Status status = CheckCount(texts.size(), field); !status.ok()) return status;
-  field_ = field;
+  field_ = std::string(field);
   for (size_t i = 0; i < texts.size(); ++i) {
     if (absl::Status status = CheckBytes(prompt.size() + texts[i].size()); !status.ok()) {
       return WithField(status, At(field, i));
@@ -67,7 +67,7 @@ absl::Status TextJob::TokenisePairs(absl::Span<const absl::string_view> firsts, 
                                     absl::Span<const absl::string_view> seconds, absl::string_view second_field,
                                     Truncate truncate) {
   if (absl::Status status = CheckCount(seconds.size(), second_field); !status.ok()) return status;
-  field_ = second_field;
+  field_ = std::string(second_field);
   const bool shared = firsts.size() == 1 && seconds.size() > 1;
   for (size_t i = 0; i < firsts.size(); ++i) {
     const std::string field = firsts.size() == 1 ? std::string(first_field) : At(first_field, i);
@@ -121,7 +121,7 @@ absl::Status TextJob::TakeIds(std::vector<std::vector<int32_t>> ids, absl::strin
     return FieldError(field, absl::StrCat(ids.size(), " sequences, at most ", context_.limits.max_texts_per_call,
                                           " are allowed (max_texts_per_call)"));
   }
-  field_ = field;
+  field_ = std::string(field);
   sequences_.reserve(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) {
     Encoding encoding;
