@@ -40,7 +40,7 @@ unsafe fn guarded(error: *mut AttndString, body: impl FnOnce() -> Result<(), Str
     guarded_crate("tokenizers", error, body)
 }
 
-/// The same; `name` is the crate that a panic is laid to. `error` is written once: what it holds is the caller's to free.
+/// The same; `name` is the crate that a panic is laid to. `error` is written once: what it holds is the caller's.
 unsafe fn guarded_crate(name: &str, error: *mut AttndString, body: impl FnOnce() -> Result<(), String>) -> i32 {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => OK,
