@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "attnd/v1/generation.pb.h"
 #include "core/attention/encoding.h"
 #include "core/attention/selection.h"
