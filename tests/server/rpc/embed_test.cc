@@ -137,7 +137,7 @@ TEST_F(EmbedTest, ALongRequestIsAsShortOnes) {
   ASSERT_GE(request.ByteSizeLong(), LongCalls::kLongBytes);
   ASSERT_TRUE(Embed(request, all).ok());
   request.clear_texts();
-  request.add_texts("3 " + LongText(100));  // cut to the same tokens
+  request.add_texts("3 " + LongText(300));  // cut to the same tokens
   ASSERT_LT(request.ByteSizeLong(), LongCalls::kLongBytes);
   ASSERT_TRUE(Embed(request, one).ok());
   const std::vector<float> vectors = Floats(all.vectors());
