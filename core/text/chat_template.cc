@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/text/ffi/attnd_tokenizers.h"
+#include "core/text/ffi_string.h"
 #include "core/text/read_file.h"
 
 namespace attnd {
@@ -13,14 +14,6 @@ namespace {
 
 constexpr size_t kTemplateBytesMax = size_t{1} << 20;
 constexpr size_t kConfigBytesMax = size_t{64} << 20;
-
-std::string Take(attnd_string string) {
-  std::string result(reinterpret_cast<const char*>(string.data), string.size);
-  attnd_string_free(string);
-  return result;
-}
-
-const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
 // A token in tokenizer_config.json: a string, or an object with its content.
 std::string TokenOf(const nlohmann::json& config, const char* key) {

@@ -4,15 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/text/ffi/attnd_tokenizers.h"
+#include "core/text/ffi_string.h"
 
 namespace attnd {
 namespace {
-
-std::string Take(attnd_string string) {
-  std::string result(reinterpret_cast<const char*>(string.data), string.size);
-  attnd_string_free(string);
-  return result;
-}
 
 absl::Status ToStatus(int code, attnd_string error) {
   const std::string message = absl::StrCat("the grammar: ", Take(error));
@@ -30,8 +25,7 @@ absl::StatusOr<std::shared_ptr<const Grammar>> Grammar::Compile(const Tokenizer&
   }
   attnd_grammar* handle = nullptr;
   attnd_string error{};
-  const int code = attnd_grammar_compile(tokenizer.handle_, kind, reinterpret_cast<const uint8_t*>(source.data()),
-                                         source.size(), &handle, &error);
+  const int code = attnd_grammar_compile(tokenizer.handle_, kind, Bytes(source), source.size(), &handle, &error);
   // A panic of the crate, too, is for what it was given.
   if (code != ATTND_OK) return absl::InvalidArgumentError(absl::StrCat(field, ": ", Take(error)));
   return std::shared_ptr<const Grammar>(new Grammar(handle, tokenizer.vocabulary_size()));

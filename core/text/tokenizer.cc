@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/text/ffi/attnd_tokenizers.h"
+#include "core/text/ffi_string.h"
 #include "core/text/read_file.h"
 #include "core/text/truncate.h"
 
@@ -16,19 +17,10 @@ constexpr size_t kFileBytesMax = size_t{256} << 20;
 
 static_assert(sizeof(TextSpan) == 2 * sizeof(int32_t), "attnd_encoding_read writes spans as pairs");
 
-// Takes over a string of the ABI.
-std::string Take(attnd_string string) {
-  std::string result(reinterpret_cast<const char*>(string.data), string.size);
-  attnd_string_free(string);
-  return result;
-}
-
 absl::Status ToStatus(int code, attnd_string error) {
   std::string message = Take(error);
   return code == ATTND_INVALID ? absl::InvalidArgumentError(message) : absl::InternalError(message);
 }
-
-const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
 }  // namespace
 
