@@ -19,8 +19,9 @@ struct AttentionTile {
 
 // One sink serves one sequence of one step.
 // Thread rules: Wants() and Tile() are called concurrently by several workers, Tile() for disjoint (layer, head, rows);
-// each (layer, head, row) that Wants() accepted arrives exactly once. Tile() must not block or keep the pointers.
-// Everything written in Tile() is visible to the caller of Engine::Run when it returns.
+// each (layer, head, row) that Wants() accepted arrives exactly once, of a decoder again, with the same numbers, where
+// a sequence is computed again (GenerationRequest::attention). Tile() must not block or keep the pointers. Everything
+// written in Tile() is visible to the caller of Engine::Run when it returns.
 class AttentionSink {
  public:
   virtual ~AttentionSink() = default;

@@ -29,7 +29,8 @@ struct PagedHeads {
 using PagedProbabilityFn =
     absl::FunctionRef<void(int head, int row_begin, int rows, const float* probabilities, int stride, int keys)>;
 
-// Scratch of one thread; grows to the largest call seen: at most 64 rows of keys, 1 MB above 4,096 keys.
+// Scratch of one thread; grows to the largest call seen: at most 64 rows of keys, 1 MB above 4,096 keys, but where
+// whole rows are seen 16 of them (8 MB of 128k keys).
 struct PagedScratch {
   AlignedBuffer<float> scores;  // [rows, stride]
   AlignedBuffer<float> block;   // pages' keys and values as f32, where they are stored narrower
