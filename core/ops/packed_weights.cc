@@ -139,7 +139,8 @@ float LargestQuad(absl::Span<const float> row) {
   for (size_t k = 0; k < row.size(); k += kInputs) {
     float above[2] = {}, below[2] = {};
     for (size_t i = k; i < std::min(k + kInputs, row.size()); ++i) {
-      (row[i] > 0 ? above : below)[i / 2 % 2] += std::abs(row[i]);
+      float* const sums = row[i] > 0 ? above : below;  // indexed as it stands, g++ 14 adds to a copy under UBSan
+      sums[i / 2 % 2] += std::abs(row[i]);
     }
     largest = std::max({largest, above[0], above[1], below[0], below[1]});
   }
